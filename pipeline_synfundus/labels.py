@@ -1,0 +1,254 @@
+"""The labels of SynFundus-1M (arXiv 2312.00377): names, full names, values, and the rules between them.
+
+This is the only place that knows them. A *condition* is a mapping from label names to values; a *complete* condition
+has a value for each of the sixteen condition labels (the fifteen labels of a row, then `eye_side`), -1 for unknown.
+Only the standard library is imported here, so that every room of the project can use it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label.
+
+    Attributes:
+        name: the column's name in the published release.
+        full_name: what the column means.
+        explanation: the same in one sentence, for forms and cards.
+        values: the names of the values 0, 1, ...
+        default: the value of a label that a caller leaves out.
+    """
+
+    name: str
+    full_name: str
+    explanation: str
+    values: tuple[str, ...]
+    default: int = 0
+
+    @property
+    def cardinality(self) -> int:
+        """Number of known values."""
+        return len(self.values)
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words, for error messages."""
+        return f"0 to {self.cardinality - 1}, or None or {UNKNOWN} for unknown"
+
+
+def _finding(name: str, full_name: str, explanation: str) -> Label:
+    return Label(name, full_name, explanation, ("absent", "present"))
+
+
+def _readability(name: str, full_name: str, explanation: str) -> Label:
+    values = ("unusable", "usable") if name == "is_fundus" else ("unreadable", "readable")
+    return Label(name, full_name, explanation, values, default=1)
+
+
+DISEASES: tuple[Label, ...] = (
+    Label(
+        "dr_grade",
+        "diabetic retinopathy grade",
+        "Grade of diabetic retinopathy on the international clinical scale (ICDR); NPDR is its non-proliferative form.",
+        ("none", "mild NPDR", "moderate NPDR", "severe NPDR", "proliferative DR"),
+    ),
+    _finding("is_amd", "age-related macular degeneration", "Drusen, atrophy or bleeding of the ageing macula."),
+    _finding("is_aon", "anomalies of the optic nerve", "Swelling, pallor, atrophy or malformation of the optic disc."),
+    _finding("is_crp", "choroidal retinal pathology", "Disease of the choroid and the retina above it."),
+    _finding("is_dm", "degenerative myopia", "Degeneration of the retina in a highly short-sighted eye."),
+    _finding("is_dme", "diabetic macular edema", "Swelling of the macula in diabetes, often with hard exudates."),
+    _finding("is_em", "epimacular membrane", "A thin membrane on the macula that wrinkles the retina."),
+    _finding("is_gc", "glaucoma", "Damage of the optic nerve with a widened cup of the disc."),
+    _finding("is_htr", "hypertensive retinopathy", "Narrowed, crossed or leaking vessels from high blood pressure."),
+    _finding("is_pm", "pathological myopia", "Stretched, thinned eye ground with a pale crescent around the disc."),
+    _finding("is_rvo", "retinal vein occlusion", "A blocked vein with flame-shaped bleeding along its course."),
+)
+
+READABILITY: tuple[Label, ...] = (
+    _readability("is_fundus", "usable fundus photograph", "The picture is a usable fundus photograph at all."),
+    _readability("is_macular_readable", "macula readable", "The macula can be read."),
+    _readability("is_optic_disc_readable", "optic disc readable", "The optic disc can be read."),
+    _readability("is_retinal_region_readable", "retinal region readable", "The rest of the retina can be read."),
+)
+
+EYE_SIDE = Label("eye_side", "eye side", "Which eye was photographed.", ("right", "left"), default=UNKNOWN)
+
+LABELS: tuple[Label, ...] = DISEASES + READABILITY
+CONDITION_LABELS: tuple[Label, ...] = (*LABELS, EYE_SIDE)
+
+LABEL_NAMES: tuple[str, ...] = tuple(label.name for label in LABELS)
+CONDITION_NAMES: tuple[str, ...] = tuple(label.name for label in CONDITION_LABELS)
+CARDINALITIES: tuple[int, ...] = tuple(label.cardinality for label in CONDITION_LABELS)
+
+_BY_NAME = {label.name: label for label in CONDITION_LABELS}
+# The other columns of a dataset row: a row can be given back as a condition as it is.
+_ROW_COLUMNS = frozenset({"image", "idx"})
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be used; the message names the label, the value given and what is allowed."""
+
+
+def get_label(name: str) -> Label:
+    """Returns the label called `name`.
+
+    Raises:
+        ConditionError: if there is none; the message suggests the closest name.
+    """
+    try:
+        return _BY_NAME[name]
+    except (KeyError, TypeError):
+        close = difflib.get_close_matches(str(name), CONDITION_NAMES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(CONDITION_NAMES)}"
+        raise ConditionError(f"unknown label {name!r}; {hint}") from None
+
+
+def parse_value(name: str, value: Any) -> int:
+    """Returns the value of one label as an integer, -1 for unknown.
+
+    Args:
+        name: the label's name.
+        value: an integer (Python's, NumPy's, or a whole float, as pandas makes of a column with gaps), a boolean for
+            a label with two values, or None, NaN or -1 for unknown.
+
+    Raises:
+        ConditionError: for an unknown label, a wrong type or a value out of range.
+    """
+    label = get_label(name)
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN
+    if isinstance(value, bool) and label.cardinality != 2:
+        raise ConditionError(f"{name} is {value!r} of type bool; allowed are the integers {label.allowed}")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise ConditionError(f"{name} is {value!r} of type {kind}; allowed are the integers {label.allowed}") from None
+    if not UNKNOWN <= number < label.cardinality:
+        raise ConditionError(f"{name} is {number}; allowed are {label.allowed}")
+    return number
+
+
+def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
+    """Returns a condition with a value for each of the sixteen condition labels, checked.
+
+    What is left out is healthy and readable (0 for diseases, 1 for readability); the eye side left out is unknown.
+    `is_fundus=0` makes the other three readability labels 0. The columns `image` and `idx` of a dataset row are
+    passed over.
+
+    Args:
+        condition: label names to values, see `parse_value`.
+
+    Returns:
+        All condition labels in the order of `CONDITION_NAMES`, each with an integer value.
+
+    Raises:
+        ConditionError: for what is no mapping, an unknown label, a wrong value, or labels that contradict each other.
+    """
+    if not isinstance(condition, Mapping):
+        kind = type(condition).__name__
+        raise ConditionError(f"a condition is a mapping from label names to values, not {condition!r} of type {kind}")
+    given = {name: parse_value(name, value) for name, value in condition.items() if name not in _ROW_COLUMNS}
+    complete = {label.name: given.get(label.name, label.default) for label in CONDITION_LABELS}
+    _apply_rules(complete, given)
+    return complete
+
+
+def _apply_rules(complete: dict[str, int], given: Mapping[str, int]) -> None:
+    """The rules between labels: fills in what one implies, refuses what contradicts."""
+    if complete["is_fundus"] == 0:
+        for label in READABILITY[1:]:
+            if given.get(label.name) == 1:
+                raise ConditionError(
+                    f"{label.name} is 1, but is_fundus is 0; a picture that is no usable fundus photograph allows "
+                    f"only {label.name}=0"
+                )
+            complete[label.name] = 0
+    if complete["is_dme"] == 1 and complete["dr_grade"] == 0:
+        origin = "is 0" if "dr_grade" in given else "was left out, which means 0"
+        raise ConditionError(
+            f"is_dme is 1, but dr_grade {origin}; diabetic macular edema allows dr_grade 1 to 4, or None for unknown"
+        )
+
+
+def complete_conditions(conditions: Any) -> list[dict[str, int]]:
+    """Returns complete conditions from one mapping, a sequence of mappings, or a table.
+
+    Args:
+        conditions: one condition, an iterable of conditions (also a `datasets.Dataset`), or a pandas table whose
+            columns are label names.
+
+    Raises:
+        ConditionError: as `complete_condition`, with the row's number in front; and for an empty input.
+    """
+    if isinstance(conditions, Mapping):
+        return [complete_condition(conditions)]
+    if hasattr(conditions, "to_dict") and hasattr(conditions, "columns"):
+        conditions = conditions.to_dict("records")
+    if isinstance(conditions, (str, bytes)) or not isinstance(conditions, Iterable):
+        raise ConditionError(f"conditions is {conditions!r}, but must be a mapping, a list of mappings or a table")
+    result = []
+    for number, condition in enumerate(conditions):
+        try:
+            result.append(complete_condition(condition))
+        except ConditionError as error:
+            raise ConditionError(f"conditions[{number}]: {error}") from None
+    if not result:
+        raise ConditionError("conditions is empty; give at least one mapping from label names to values")
+    return result
+
+
+def to_codes(condition: Mapping[str, int]) -> list[int]:
+    """Returns the values of a complete condition in the order of `CONDITION_NAMES`, -1 for unknown."""
+    return [condition[name] for name in CONDITION_NAMES]
+
+
+def from_codes(codes: Sequence[int]) -> dict[str, int]:
+    """Returns the complete condition with these values, the inverse of `to_codes`.
+
+    Raises:
+        ConditionError: for a wrong number of values or a value out of range.
+    """
+    if len(codes) != len(CONDITION_NAMES):
+        raise ConditionError(f"{len(codes)} values given; allowed are {len(CONDITION_NAMES)}, one a condition label")
+    return {name: parse_value(name, code) for name, code in zip(CONDITION_NAMES, codes, strict=True)}
+
+
+def describe(condition: Mapping[str, int]) -> str:
+    """Returns a complete condition in words: what it asks for beyond a healthy, readable eye."""
+    parts = []
+    for label in CONDITION_LABELS:
+        value = condition[label.name]
+        if value == label.default:
+            continue
+        if value == UNKNOWN:
+            parts.append(f"{label.full_name} unknown")
+        elif label.name == "dr_grade":
+            parts.append(
+                f"{label.values[value]} (DR grade {value})"
+                if "DR" not in label.values[value]
+                else f"{label.values[value]} (grade {value})"
+            )
+        elif label is EYE_SIDE:
+            parts.append(f"{label.values[value]} eye")
+        else:
+            parts.append(
+                label.full_name
+                if value == 1
+                else f"not a {label.full_name}"
+                if label.name == "is_fundus"
+                else label.full_name.replace("readable", "unreadable")
+            )
+    return ", ".join(parts) or "healthy, readable"
