@@ -1,0 +1,322 @@
+"""The SynFundus pipeline: retinal fundus photographs to order."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import DiffusionPipeline, ImagePipelineOutput, UNet2DModel
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from diffusers.utils.torch_utils import randn_tensor
+from huggingface_hub import snapshot_download
+
+from .labels import UNKNOWN, complete_conditions, to_codes
+
+Generators = torch.Generator | int | Sequence[torch.Generator | int] | None
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+# Only in the installed package does the encoder have this name; diffusers gives it another when it loads a folder.
+_ENCODER_MODULE = f"{__package__}.condition_encoder.condition_encoder"
+_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+
+
+class SynFundusPipeline(DiffusionPipeline):
+    """Generates retinal fundus photographs from labels, after SynFundus-Generator (arXiv 2312.00377).
+
+    The labels and their rules are those of `labels.py`. All the labels of an image become one embedding, which is
+    added to the time embedding of the UNet; guidance is classifier-free (Ho and Salimans 2022), its unconditional
+    branch having all labels unknown.
+
+    Args:
+        unet: a `UNet2DModel` with `class_embed_type="identity"`.
+        condition_encoder: a `FundusConditionEncoder` whose width is that of the UNet's time embedding.
+        scheduler: any diffusers scheduler with the prediction type that the UNet was trained for.
+        vae: an `AutoencoderKL`; without it the UNet works on pixels in [-1, 1].
+    """
+
+    model_cpu_offload_seq = "condition_encoder->unet->vae"
+    _optional_components: ClassVar[list[str]] = ["vae"]
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        condition_encoder: ModelMixin,
+        scheduler: KarrasDiffusionSchedulers,
+        vae: ModelMixin | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, condition_encoder=condition_encoder, scheduler=scheduler, vae=vae)
+        self.image_processor = VaeImageProcessor()
+
+    @property
+    def guidance_scale(self) -> float:
+        """The guidance scale of the call that is running."""
+        return self._guidance_scale
+
+    @property
+    def num_timesteps(self) -> int:
+        """The number of steps of the call that is running."""
+        return self._num_timesteps
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the remaining steps are passed over; a callback sets `pipe._interrupt = True` for that."""
+        return self._interrupt
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        conditions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any,
+        num_images_per_condition: int = 1,
+        num_inference_steps: int = 12,
+        guidance_scale: float = 2.0,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        generator: Generators = None,
+        latents: torch.Tensor | None = None,
+        eta: float = 0.0,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[Any, int, int, dict], dict] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput | tuple:
+        """Generates images.
+
+        Args:
+            conditions: one mapping from label names to values, a list of them, or a table (pandas, or the rows of a
+                `datasets` dataset). What is left out is healthy and readable; None or -1 means unknown.
+            num_images_per_condition: images per condition; the images of one condition stand together.
+            num_inference_steps: denoising steps, each one evaluation of the UNet.
+            guidance_scale: weight of classifier-free guidance, 0 or more; 1 means none and costs nothing.
+            guidance_interval: the part of the denoising steps in which guidance acts, as fractions in [0, 1] of the
+                way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024).
+            generator: a generator or a seed for the whole batch, or a list with one for each image: then an image is
+                the same alone as in any batch.
+            latents: the noise to start from, of shape (images, channels, height, width), instead of drawing it.
+            eta: the eta of DDIM (Song et al. 2021), in [0, 1]; other schedulers have none.
+            output_type: `pil`, `np` (float, (N, H, W, 3) in [0, 1]), `pt` (the same as (N, 3, H, W)) or `latent`.
+            return_dict: whether to return an `ImagePipelineOutput` rather than a tuple.
+            callback_on_step_end: called as `f(pipe, step, timestep, tensors)` after each step; may return changed
+                tensors, and may set `pipe._interrupt = True`.
+            callback_on_step_end_tensor_inputs: names of the tensors that the callback gets; `latents` is there.
+
+        Returns:
+            An `ImagePipelineOutput` with the field `images`, or a tuple with the images alone.
+
+        Raises:
+            ConditionError: for a condition that cannot be used (a `ValueError`).
+            ValueError: for any other argument that cannot be used. Both name the argument, the value and what is
+                allowed, before any work is done.
+        """
+        complete = complete_conditions(conditions)
+        self.check_inputs(
+            num_images_per_condition,
+            num_inference_steps,
+            guidance_scale,
+            guidance_interval,
+            eta,
+            output_type,
+            callback_on_step_end_tensor_inputs,
+        )
+        codes = [to_codes(condition) for condition in complete for _ in range(num_images_per_condition)]
+        generator = self._make_generators(generator, len(codes))
+        self._guidance_scale = guidance_scale
+        self._interrupt = False
+        device = self._execution_device
+
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        timesteps = self.scheduler.timesteps
+        self._num_timesteps = len(timesteps)
+        latents = self.prepare_latents(len(codes), generator, device, latents)
+        conditional, unconditional = self.encode_conditions(torch.tensor(codes, device=device))
+        step_options = self._step_options(generator, eta)
+        first, last = (bound * len(timesteps) for bound in guidance_interval)
+
+        with self.progress_bar(total=num_inference_steps) as progress_bar:
+            for step, timestep in enumerate(timesteps):
+                if self.interrupt:
+                    continue
+                guided = guidance_scale != 1 and first <= step < last
+                prediction = self._predict(latents, timestep, conditional, unconditional if guided else None)
+                latents = self.scheduler.step(prediction, timestep, latents, **step_options, return_dict=False)[0]
+                latents = latents.to(prediction.dtype)  # some schedulers compute and return float32
+                if callback_on_step_end is not None:
+                    tensors = {"latents": latents} if "latents" in callback_on_step_end_tensor_inputs else {}
+                    changed = callback_on_step_end(self, step, timestep, tensors) or {}
+                    latents = changed.pop("latents", latents)
+                progress_bar.update()
+
+        images: Any = latents if output_type == "latent" else self.decode_latents(latents)
+        if output_type != "latent":
+            images = self.image_processor.postprocess(images, output_type=output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def check_inputs(
+        self,
+        num_images_per_condition: int,
+        num_inference_steps: int,
+        guidance_scale: float,
+        guidance_interval: tuple[float, float],
+        eta: float,
+        output_type: str,
+        callback_on_step_end_tensor_inputs: Sequence[str],
+    ) -> None:
+        """Raises a `ValueError` that names the argument, the value and what is allowed; see `__call__`."""
+        for name, count in (
+            ("num_images_per_condition", num_images_per_condition),
+            ("num_inference_steps", num_inference_steps),
+        ):
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValueError(f"{name} is {count!r}, but must be an integer of 1 or more")
+        if not isinstance(guidance_scale, (int, float)) or not 0 <= guidance_scale < float("inf"):
+            raise ValueError(f"guidance_scale is {guidance_scale!r}, but must be a number of 0 or more")
+        if len(guidance_interval) != 2 or not 0 <= guidance_interval[0] <= guidance_interval[1] <= 1:
+            raise ValueError(f"guidance_interval is {guidance_interval!r}, but must be (lo, hi), 0 <= lo <= hi <= 1")
+        if not 0 <= eta <= 1:
+            raise ValueError(f"eta is {eta!r}, but must be in [0, 1]")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type is {output_type!r}, but must be one of {', '.join(OUTPUT_TYPES)}")
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"callback_on_step_end_tensor_inputs has {sorted(unknown)}, but may have {self._callback_tensor_inputs}"
+            )
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        generator: torch.Generator | list[torch.Generator] | None,
+        device: torch.device,
+        latents: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Returns the noise to start from, scaled as the scheduler wants it; shape (batch_size, C, H, W).
+
+        Raises:
+            ValueError: if `latents` is given with another shape.
+        """
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        shape = (batch_size, self.unet.config.in_channels, height, width)
+        if latents is None:
+            latents = randn_tensor(shape, generator=generator, device=device, dtype=self.unet.dtype)
+        elif latents.shape != shape:
+            raise ValueError(f"latents has shape {tuple(latents.shape)}, but must have shape {shape}")
+        return latents.to(device=device, dtype=self.unet.dtype) * self.scheduler.init_noise_sigma
+
+    def encode_conditions(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the embeddings of these labels and, of the same shape (B, width), of all labels unknown."""
+        both = self.condition_encoder(torch.cat([codes, torch.full_like(codes, UNKNOWN)]))
+        conditional, unconditional = both.to(self.unet.dtype).chunk(2)
+        return conditional, unconditional
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Returns the images of denoised latents: shape (B, 3, height, width), about [-1, 1]."""
+        if self.vae is None:
+            return latents
+        config = self.vae.config
+        if getattr(config, "latents_mean", None) is not None:
+            mean, std = (latents.new_tensor(x).view(1, -1, 1, 1) for x in (config.latents_mean, config.latents_std))
+            latents = latents * std + mean
+        else:
+            latents = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
+        return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
+
+    def _predict(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        conditional: torch.Tensor,
+        unconditional: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The UNet's output; with `unconditional` given, guided, from one forward of the doubled batch."""
+        model_input = self.scheduler.scale_model_input(latents, timestep)
+        if unconditional is None:
+            return self.unet(model_input, timestep, class_labels=conditional, return_dict=False)[0]
+        doubled = self.unet(
+            torch.cat([model_input, model_input]),
+            timestep,
+            class_labels=torch.cat([unconditional, conditional]),
+            return_dict=False,
+        )[0]
+        without, with_labels = doubled.chunk(2)
+        return without + self.guidance_scale * (with_labels - without)
+
+    def _step_options(self, generator: torch.Generator | list[torch.Generator] | None, eta: float) -> dict[str, Any]:
+        """Those of generator and eta that this scheduler's step takes."""
+        accepted = inspect.signature(self.scheduler.step).parameters
+        options = {"generator": generator, "eta": eta}
+        return {name: value for name, value in options.items() if name in accepted}
+
+    @staticmethod
+    def _make_generators(generator: Generators, batch_size: int) -> torch.Generator | list[torch.Generator] | None:
+        """Turns seeds into CPU generators, whose noise is the same on every device."""
+        if generator is None or isinstance(generator, torch.Generator):
+            return generator
+        if isinstance(generator, Sequence):
+            if len(generator) != batch_size:
+                raise ValueError(f"generator has {len(generator)} entries, but {batch_size} images are asked for")
+            return [SynFundusPipeline._make_generators(entry, 1) for entry in generator]  # type: ignore[misc]
+        if not isinstance(generator, int) or isinstance(generator, bool):
+            raise ValueError(f"generator is {generator!r}, but must be a torch.Generator, a seed, or a list of them")
+        return torch.Generator().manual_seed(generator)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike = Path(__file__).parent, **kwargs: Any
+    ) -> SynFundusPipeline:
+        """Loads a pipeline with the classes of this package: no code of the folder or repository is run.
+
+        Args:
+            pretrained_model_name_or_path: a folder or a Hub id; without it, the weights bundled with the package.
+            kwargs: as in `DiffusionPipeline.from_pretrained`.
+        """
+        if _ENCODER_MODULE not in sys.modules:  # this class came from a model folder: diffusers knows how to go on
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        kwargs.pop("trust_remote_code", None)
+        folder = pretrained_model_name_or_path
+        if not os.path.isdir(folder):
+            options = {name: kwargs.pop(name) for name in _HUB_OPTIONS if name in kwargs}
+            folder = snapshot_download(str(folder), allow_patterns=["*.json", "*.safetensors"], **options)
+        return super().from_pretrained(str(folder), **kwargs)
+
+    @classmethod
+    def load_config(cls, *args: Any, **kwargs: Any) -> Any:
+        """Reads `model_index.json`; its list forms, which ask for the folder's code, become this package's classes."""
+        config = super().load_config(*args, **kwargs)
+        if isinstance(config, dict):
+            config["_class_name"] = cls.__name__
+            if _ENCODER_MODULE in sys.modules and "condition_encoder" in config:
+                config["condition_encoder"] = [_ENCODER_MODULE, config["condition_encoder"][1]]
+        return config
+
+    def save_config(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Writes `model_index.json` in the list form, and the code, so that the folder is a whole Hub repository.
+
+        `save_pretrained` calls this before it uploads anything.
+        """
+        super().save_config(save_directory, push_to_hub=False, **kwargs)
+        folder = Path(save_directory)
+        here = Path(inspect.getfile(type(self)))
+        encoder = Path(inspect.getfile(type(self.condition_encoder)))
+        index = json.loads((folder / self.config_name).read_text(encoding="utf-8"))
+        index.pop("_name_or_path", None)  # a path of this machine
+        index["_class_name"] = [here.stem, type(self).__name__]
+        index["condition_encoder"] = [encoder.stem, type(self.condition_encoder).__name__]
+        (folder / self.config_name).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        for source, target in (
+            (here, folder / here.name),
+            (here.with_name("labels.py"), folder / "labels.py"),
+            (encoder, folder / "condition_encoder" / encoder.name),
+        ):
+            if not (target.exists() and target.samefile(source)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
