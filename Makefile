@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh machine with git, make and Python 3.11 to 3.13:
+#   make demo   makes a small labelled dataset with the bundled weights, loads it back, and draws a contact sheet
+#   make test   runs the tests
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DEMO_ROWS ?= 64
+
+.PHONY: help install demo test quality clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(INSTALLED)  ## create .venv and install the project in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), sys.version' || \
+		{ echo "SynFundus needs Python 3.11 to 3.13; choose one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED)  ## generate a small dataset with the bundled weights and draw a contact sheet
+	$(BIN)/python -m dataset_script.generate --num-rows $(DEMO_ROWS) --out synfundus-1m
+	$(BIN)/python -m dataset_script.contact_sheet synfundus-1m --out contact-sheet.png
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/python -m pytest
+
+quality: $(INSTALLED)  ## lint and check types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove what the commands above made, except training runs
+	rm -rf .venv synfundus-1m contact-sheet.png

@@ -1,0 +1,222 @@
+"""The training configuration: one YAML file describes the data and both stages (autoencoder and generator)."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A configuration file that cannot be used; the message names the field, the value and what is allowed."""
+
+
+def _check(condition: bool, name: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} is {value!r}, but must be {allowed}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the photographs are.
+
+    Attributes:
+        source: a local directory (Parquet files or an imagefolder) or a Hub dataset id.
+        name: the dataset's configuration, where it has several.
+        split: the split to read.
+        image_column: the column that holds the photographs.
+        group_column: rows of one group (a patient) never stand on both sides of the train/validation split.
+        validation_share: share of the groups held out, in [0, 1).
+    """
+
+    source: str
+    name: str | None = None
+    split: str = "train"
+    image_column: str = "image"
+    group_column: str | None = None
+    validation_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.validation_share < 1, "data.validation_share", self.validation_share, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Length and speed of one training stage. Everything is counted in images seen, not in steps.
+
+    Attributes:
+        images: images to see in all.
+        batch_size: images per optimizer step, over all processes and accumulation steps.
+        accumulation_steps: forward passes per optimizer step.
+        learning_rate: the peak rate.
+        warmup_images: images over which the rate rises linearly from 0; it falls to 0 along a cosine afterwards.
+        weight_decay: AdamW's decay.
+        gradient_clip: largest norm of the gradient.
+        ema_decay: largest decay of the exponential moving average of the weights.
+        checkpoint_images: images between two checkpoints.
+        sample_images: images between two sample grids.
+    """
+
+    images: int
+    batch_size: int
+    learning_rate: float
+    accumulation_steps: int = 1
+    warmup_images: int = 0
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    checkpoint_images: int = 20_000
+    sample_images: int = 40_000
+
+    def __post_init__(self) -> None:
+        for name in ("images", "batch_size", "accumulation_steps", "checkpoint_images", "sample_images"):
+            _check(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "a positive integer")
+        _check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "positive")
+        _check(0 <= self.warmup_images < self.images, "optimizer.warmup_images", self.warmup_images, "in [0, images)")
+        _check(0 <= self.ema_decay < 1, "optimizer.ema_decay", self.ema_decay, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The first stage, a `diffusers.AutoencoderKL` built from `model` (its keyword arguments).
+
+    Attributes:
+        model: keyword arguments of `diffusers.AutoencoderKL`.
+        optimizer: length and speed of the training.
+        kl_weight: weight of the Kullback-Leibler term, per latent value.
+        perceptual_weight: weight of the perceptual term (see `training.perceptual`).
+    """
+
+    model: dict[str, Any]
+    optimizer: OptimizerConfig
+    kl_weight: float = 1e-5
+    perceptual_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The second stage, a `diffusers.UNet2DModel` built from `model` and a condition encoder.
+
+    Attributes:
+        model: keyword arguments of `diffusers.UNet2DModel`.
+        optimizer: length and speed of the training.
+        label_dropout: probability that one known label is shown as unknown.
+        condition_dropout: probability that all labels are shown as unknown (the guidance's unconditional branch).
+        degraded_share: share of the training images shown with a synthetic loss of readability.
+        rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
+        guidance_scale: guidance of the sample grids, and the pipeline's default.
+        num_inference_steps: sampling steps of the sample grids, and the pipeline's default.
+    """
+
+    model: dict[str, Any]
+    optimizer: OptimizerConfig
+    label_dropout: float = 0.1
+    condition_dropout: float = 0.1
+    degraded_share: float = 0.2
+    rare_label_repeats: float = 4.0
+    guidance_scale: float = 2.0
+    num_inference_steps: int = 12
+
+    def __post_init__(self) -> None:
+        for name in ("label_dropout", "condition_dropout", "degraded_share"):
+            _check(0 <= getattr(self, name) < 1, f"generator.{name}", getattr(self, name), "in [0, 1)")
+        _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
+        _check(self.num_inference_steps > 0, "generator.num_inference_steps", self.num_inference_steps, "1 or more")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training run.
+
+    Attributes:
+        output_dir: folder for caches, checkpoints, logs, sample grids and the finished pipeline.
+        resolution: side of the square training images, in pixels.
+        data: where the photographs are.
+        generator: the second stage.
+        autoencoder: the first stage; without it the generator works on pixels.
+        mixed_precision: `no` or `bf16`, as in accelerate.
+        seed: seed of everything that is random.
+    """
+
+    output_dir: str
+    resolution: int
+    data: DataConfig
+    generator: GeneratorConfig
+    autoencoder: AutoencoderConfig | None = None
+    mixed_precision: str = "no"
+    seed: int = 0
+    path: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self.resolution >= 8, "resolution", self.resolution, "8 or more")
+        precisions = ("no", "bf16")
+        _check(self.mixed_precision in precisions, "mixed_precision", self.mixed_precision, ", ".join(precisions))
+
+
+def _matches(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(kind) or kind)
+
+
+def _build(cls: Any, values: Any, where: str) -> Any:
+    """Builds the dataclass `cls` from a mapping; every error names the field by its dotted path."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the file'} must be a mapping, not {values!r}")
+    kinds = typing.get_type_hints(cls)
+    prefix = f"{where}." if where else ""
+    for name in values:
+        if name not in kinds:
+            close = difflib.get_close_matches(str(name), kinds, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; allowed are {', '.join(kinds)}"
+            raise ConfigError(f"unknown field {prefix}{name}{hint}")
+    result = {}
+    for spec in dataclasses.fields(cls):
+        if spec.name not in values:
+            if spec.default is dataclasses.MISSING:
+                raise ConfigError(f"{prefix}{spec.name} is missing")
+            continue
+        result[spec.name] = _convert(values[spec.name], kinds[spec.name], prefix + spec.name)
+    return cls(**result)
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in typing.get_args(kind) if option is not type(None))
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, where)
+    if not _matches(value, kind):
+        raise ConfigError(f"{where} is {value!r}, but must be of type {getattr(kind, '__name__', kind)}")
+    return float(value) if kind is float else value
+
+
+def load_config(path: str | Path) -> TrainingConfig:
+    """Reads a training configuration.
+
+    Args:
+        path: a YAML file with the fields of `TrainingConfig`. Relative paths in it are relative to the
+            working directory.
+
+    Raises:
+        ConfigError: for a missing file, text that is no YAML, an unknown or missing field, or a wrong value.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return dataclasses.replace(_build(TrainingConfig, values, ""), path=str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

@@ -1,0 +1,167 @@
+"""Photographs and labels: any `datasets` source becomes square uint8 images and integer codes in one cache."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, parse_value
+from training.config import ConfigError, DataConfig
+
+EYE_SIDE_INDEX = CONDITION_NAMES.index("eye_side")
+# A pixel belongs to the field of view when its brightest channel exceeds this (0-255). JPEG noise in the black
+# surround stays below it.
+FIELD_THRESHOLD = 12
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Images and labels, ready to train on.
+
+    Attributes:
+        images: uint8 array, shape (N, resolution, resolution, 3), memory-mapped.
+        codes: int8 array, shape (N, 16): the condition labels in the order of `CONDITION_NAMES`, -1 unknown.
+        groups: int64 array, shape (N,): the number of the row's group (patient).
+    """
+
+    images: np.ndarray
+    codes: np.ndarray
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def split(self, validation_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of the training and the validation part; no group stands in both."""
+        unique = np.unique(self.groups)
+        held_out = np.random.default_rng([seed, 1]).permutation(unique)[: round(len(unique) * validation_share)]
+        is_validation = np.isin(self.groups, held_out)
+        return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+def crop_to_field(image: Image.Image, resolution: int) -> Image.Image:
+    """Crops a photograph to its field of view, pads it with black to a square and resizes it.
+
+    Args:
+        image: an RGB photograph of any size.
+        resolution: side of the result in pixels.
+
+    Returns:
+        An RGB image of `resolution` x `resolution` pixels. A picture with no bright part is kept whole.
+    """
+    bright = np.asarray(image).max(axis=2) > FIELD_THRESHOLD
+    # A row or column belongs to the field when 1 % of it is bright: hot pixels and burnt-in letters do not count.
+    rows = np.flatnonzero(bright.mean(axis=1) > 0.01)
+    columns = np.flatnonzero(bright.mean(axis=0) > 0.01)
+    if len(rows) and len(columns):
+        image = image.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    side = max(image.size)
+    square = Image.new("RGB", (side, side))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square.resize((resolution, resolution), Image.Resampling.LANCZOS)
+
+
+def load_source(config: DataConfig) -> Any:
+    """Opens the source with `datasets` without decoding its images.
+
+    Raises:
+        ConfigError: if the source cannot be read or lacks a column that the configuration names.
+    """
+    import datasets  # here, not above: machines without `datasets` train from a prepared cache
+
+    try:
+        table = datasets.load_dataset(config.source, config.name, split=config.split)
+    except Exception as error:
+        raise ConfigError(
+            f"data.source {config.source!r} (name {config.name!r}, split {config.split!r}) cannot be "
+            f"read by datasets: {error}"
+        ) from error
+    for field, column in (("image_column", config.image_column), ("group_column", config.group_column)):
+        if column is not None and column not in table.column_names:
+            raise ConfigError(f"data.{field} is {column!r}, but the source has {', '.join(table.column_names)}")
+    if len(table) == 0:
+        raise ConfigError(f"data.source {config.source!r} has no rows")
+    return table.cast_column(config.image_column, datasets.Image(decode=False))
+
+
+def read_codes(table: Any) -> np.ndarray:
+    """Reads the label columns; a column the source lacks is unknown in every row.
+
+    Returns:
+        int8 array of shape (N, 16), -1 unknown.
+
+    Raises:
+        ConfigError: for a value that is not allowed; the message names the row.
+    """
+    codes = np.full((len(table), len(CONDITION_NAMES)), UNKNOWN, dtype=np.int8)
+    for column, name in enumerate(CONDITION_NAMES):
+        if name not in table.column_names:
+            continue
+        for row, value in enumerate(table[name]):
+            try:
+                codes[row, column] = parse_value(name, value)
+            except ConditionError as error:
+                raise ConfigError(f"row {row} of the source: {error}") from None
+    return codes
+
+
+def _decode(cell: dict[str, Any], row: int, resolution: int) -> np.ndarray:
+    try:
+        source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
+        with Image.open(source) as image:
+            return np.asarray(crop_to_field(image.convert("RGB"), resolution))
+    except OSError as error:
+        raise ConfigError(f"the image in row {row} of the source cannot be read: {error}") from error
+
+
+def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> PreparedData:
+    """Decodes, crops and resizes every photograph once; a second call reads the finished cache.
+
+    Args:
+        config: where the photographs are.
+        resolution: side of the square images, in pixels.
+        cache_dir: the cache's parent. The cache's name is derived from `config` and `resolution`.
+
+    Raises:
+        ConfigError: for a source, an image or a label that cannot be used.
+    """
+    key = json.dumps([asdict(config), resolution, FIELD_THRESHOLD], sort_keys=True)
+    final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if not final.exists():
+        temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
+        temporary.mkdir(parents=True)
+        try:
+            _write_cache(config, resolution, temporary)
+            os.replace(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return PreparedData(
+        images=np.load(final / "images.npy", mmap_mode="r"),
+        codes=np.load(final / "codes.npy"),
+        groups=np.load(final / "groups.npy"),
+    )
+
+
+def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:
+    table = load_source(config)
+    codes = read_codes(table)
+    names = table[config.group_column] if config.group_column else range(len(table))
+    groups = np.unique([str(name) for name in names], return_inverse=True)[1]
+    shape = (len(table), resolution, resolution, 3)
+    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    cells = tqdm(table[config.image_column], desc=f"preparing {resolution}x{resolution} images", unit="image")
+    for row, cell in enumerate(cells):
+        images[row] = _decode(cell, row, resolution)
+    images.flush()
+    np.save(folder / "codes.npy", codes)
+    np.save(folder / "groups.npy", groups)

@@ -1,0 +1,126 @@
+"""What the generator is shown: photographs, spoiled copies of them, and their labels, as pixels or as latents."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from tqdm.auto import tqdm
+
+from pipeline_synfundus.labels import READABILITY
+from training.data import EYE_SIDE_INDEX, PreparedData
+from training.images import to_tensor
+from training.readability import FUNDUS, degrade, is_clear
+
+READABILITY_COLUMNS = slice(FUNDUS, FUNDUS + len(READABILITY))
+ENCODING_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training examples.
+
+    Attributes:
+        values: uint8 images, shape (N, S, S, 3), or float16 latents of each image and of its mirror image, shape
+            (N, 2, C, h, w), every channel with mean 0 and standard deviation 1.
+        codes: int8 labels, shape (N, 16), -1 unknown.
+    """
+
+    values: np.ndarray
+    codes: np.ndarray
+
+    def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs of the diffusion model and their labels, some of them mirrored.
+
+        A mirrored right eye is a left eye: its eye side changes too.
+
+        Args:
+            rows: row numbers, shape (B,).
+            flipped: booleans, shape (B,).
+
+        Returns:
+            float32 tensor of shape (B, C, h, w) and int64 labels of shape (B, 16).
+        """
+        codes = self.codes[rows].astype(np.int64)
+        side = codes[:, EYE_SIDE_INDEX]
+        codes[:, EYE_SIDE_INDEX] = np.where(flipped & (side >= 0), 1 - side, side)
+        if self.values.ndim == 5:
+            inputs = torch.from_numpy(self.values[rows, flipped.astype(int)]).float()
+        else:
+            images = self.values[rows]
+            images = np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+            inputs = to_tensor(images)
+        return inputs, torch.from_numpy(codes)
+
+
+def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, seed: int) -> Examples:
+    """Adds what is known of readability: clear photographs are readable, and spoiled copies are not where spoiled.
+
+    A source's own readability labels win; where a photograph is neither labelled nor clear they stay unknown.
+
+    Args:
+        data: the photographs.
+        rows: those to use.
+        degraded_share: share of spoiled copies among the result, in [0, 1). With no clear photograph there is none.
+        seed: decides which are spoiled and how.
+    """
+    images, codes = data.images[rows], data.codes[rows].copy()
+    progress = tqdm(images, desc="judging readability", unit="image")
+    clear = np.array([is_clear(image) for image in progress])
+    known = codes[:, READABILITY_COLUMNS]
+    known[clear[:, None] & (known < 0)] = 1
+
+    rng = np.random.default_rng([seed, 4])
+    # Only a picture on which everything is readable can be spoiled in a known way.
+    candidates = np.flatnonzero(clear & (known == 1).all(axis=1))
+    wanted = round(len(rows) * degraded_share / (1 - degraded_share)) if len(candidates) else 0
+    spoiled = []
+    for row in tqdm(np.resize(rng.permutation(candidates), wanted), desc="spoiling copies", unit="image"):
+        result = degrade(images[row], codes[row], rng)
+        if result is not None:
+            spoiled.append(result)
+    if spoiled:
+        more_images, more_codes = zip(*spoiled, strict=True)
+        images, codes = np.concatenate([images, more_images]), np.concatenate([codes, more_codes])
+    return Examples(images, codes)
+
+
+def encode_examples(
+    examples: Examples, vae: AutoencoderKL, encode: Callable[[AutoencoderKL, np.ndarray], torch.Tensor], cache_dir: Path
+) -> Examples:
+    """Replaces images by the normalised latents of the images and of their mirror images, cached on disk.
+
+    Args:
+        examples: examples with uint8 images.
+        vae: the autoencoder, with `latents_mean` and `latents_std` in its config.
+        encode: maps (vae, uint8 images of shape (B, S, S, 3)) to latents of shape (B, C, h, w).
+        cache_dir: the cache's folder; the file's name is derived from the images and from the autoencoder.
+    """
+    digest = hashlib.sha256(json.dumps([vae.config.latents_mean, vae.config.latents_std]).encode())
+    for parameter in vae.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    digest.update(np.ascontiguousarray(examples.values).tobytes())
+    path = cache_dir / f"latents-{digest.hexdigest()[:12]}.npy"
+    if not path.exists():
+        mean = torch.tensor(vae.config.latents_mean).view(-1, 1, 1)
+        std = torch.tensor(vae.config.latents_std).view(-1, 1, 1)
+        batches = []
+        bar = tqdm(total=len(examples.codes), desc="encoding latents", unit="image")
+        for start in range(0, len(examples.codes), ENCODING_BATCH):
+            images = examples.values[start : start + ENCODING_BATCH]
+            both = torch.stack([encode(vae, images).cpu(), encode(vae, images[:, :, ::-1]).cpu()], dim=1)
+            batches.append(((both - mean) / std).to(torch.float16).numpy())
+            bar.update(len(images))
+        bar.close()
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            np.save(file, np.concatenate(batches))
+        os.replace(temporary, path)
+    return Examples(np.load(path), examples.codes)

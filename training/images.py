@@ -1,0 +1,16 @@
+"""Between uint8 images and the tensors of the models."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 images of shape (B, H, W, 3) to a float tensor of shape (B, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_images(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor of shape (B, 3, H, W) in [-1, 1] to uint8 images of shape (B, H, W, 3); the inverse of `to_tensor`."""
+    return ((tensor.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

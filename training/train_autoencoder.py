@@ -1,0 +1,127 @@
+"""Trains the first stage, the autoencoder that turns photographs into latents and back.
+
+    python -m training.train_autoencoder --config training/configs/fundus-128.yaml
+    accelerate launch -m training.train_autoencoder --config training/configs/fundus-128.yaml
+
+The same command goes on after an interruption. The result is `<output_dir>/vae`, a `diffusers.AutoencoderKL` whose
+`latents_mean` and `latents_std` bring every latent channel to mean 0 and standard deviation 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL
+from PIL import Image
+from torch import nn
+
+from training.config import AutoencoderConfig, ConfigError, TrainingConfig, load_config
+from training.data import PreparedData, prepare_data
+from training.engine import Trainer
+from training.images import to_images, to_tensor
+from training.order import EpochOrder
+from training.perceptual import PerceptualDistance
+
+ENCODING_BATCH = 16
+
+
+class AutoencoderLoss(nn.Module):
+    """Absolute error + perceptual distance + a small Kullback-Leibler term (Rombach et al. 2022, without the GAN)."""
+
+    def __init__(self, vae: AutoencoderKL, config: AutoencoderConfig, data: PreparedData) -> None:
+        super().__init__()
+        self.vae, self.config = vae, config
+        self.perceptual = PerceptualDistance() if config.perceptual_weight else None
+        self._data = data
+
+    def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The losses on these photographs, some mirrored."""
+        images = to_tensor(self._data.images[np.sort(rows)], self.vae.device)
+        flipped = torch.rand(len(images), generator=generator).lt(0.5).to(images.device)
+        images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
+        posterior = self.vae.encode(images).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=generator).to(images)
+        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        losses = {"l1": (decoded - images).abs().mean(), "kl": posterior.kl().mean() / posterior.mean[0].numel()}
+        losses["loss"] = losses["l1"] + self.config.kl_weight * losses["kl"]
+        if self.perceptual is not None:
+            losses["perceptual"] = self.perceptual(decoded, images)
+            losses["loss"] = losses["loss"] + self.config.perceptual_weight * losses["perceptual"]
+        return losses
+
+
+@torch.no_grad()
+def encode_images(vae: AutoencoderKL, images: np.ndarray) -> torch.Tensor:
+    """The latents' means of uint8 images, not yet normalised; shape (B, C, h, w)."""
+    return vae.encode(to_tensor(images, vae.device).to(vae.dtype)).latent_dist.mean.float()
+
+
+def measure_latents(vae: AutoencoderKL, data: PreparedData, rows: np.ndarray) -> dict[str, list[float]]:
+    """Mean and standard deviation of every latent channel over these rows, for `latents_mean` and `latents_std`."""
+    parts = np.array_split(np.sort(rows), max(1, len(rows) // ENCODING_BATCH))
+    latents = torch.cat([encode_images(vae, data.images[part]) for part in parts])
+    mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    return {"latents_mean": mean.tolist(), "latents_std": std.tolist()}
+
+
+@torch.no_grad()
+def reconstruction_grid(vae: AutoencoderKL, images: np.ndarray) -> Image.Image:
+    """Photographs above, their reconstructions below."""
+    decoded = to_images(vae.decode(encode_images(vae, images).to(vae.dtype)).sample)
+    return Image.fromarray(np.concatenate([np.concatenate([*images], axis=1), np.concatenate([*decoded], axis=1)]))
+
+
+def train(config: TrainingConfig) -> Path:
+    """Trains the autoencoder and returns the folder it is saved in.
+
+    Raises:
+        ConfigError: if the configuration has no section `autoencoder` or its model cannot be built.
+    """
+    stage = config.autoencoder
+    if stage is None:
+        raise ConfigError(f"{config.path} has no section `autoencoder`: its generator works on pixels")
+    output = Path(config.output_dir)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    with accelerator.main_process_first():
+        data = prepare_data(config.data, config.resolution, output / "cache")
+    training_rows, validation_rows = data.split(config.data.validation_share, config.seed)
+    torch.manual_seed(config.seed)
+    try:
+        vae = AutoencoderKL(**stage.model)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"autoencoder.model cannot be built: {error}") from error
+    shown = data.images[(validation_rows if len(validation_rows) else training_rows)[:10]]
+
+    def evaluate(path: Path) -> dict[str, float]:
+        reconstruction_grid(vae, shown).save(path)
+        return {}
+
+    folder = output / "autoencoder"
+    folder.mkdir(parents=True, exist_ok=True)
+    loss = AutoencoderLoss(vae, stage, data)
+    order = EpochOrder(training_rows, seed=config.seed)
+    Trainer(loss, stage.optimizer, order, folder, accelerator, config.seed, evaluate).run()
+    if accelerator.is_main_process:
+        vae.register_to_config(**measure_latents(vae, data, training_rows[:2000]))
+        vae.save_pretrained(output / "vae")
+    accelerator.wait_for_everyone()
+    return output / "vae"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
+    try:
+        folder = train(load_config(parser.parse_args().config))
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"the autoencoder is in {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Trains the generator: a diffusion model on the autoencoder's latents, or on pixels, conditioned on labels.
+
+    python -m training.train_generator --config training/configs/fundus-128.yaml
+    accelerate launch -m training.train_generator --config training/configs/fundus-128.yaml
+
+The same command goes on after an interruption. The result is `<output_dir>/pipeline`, which
+`DiffusionPipeline.from_pretrained(..., trust_remote_code=True)` loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from torch import nn
+
+from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
+from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES, UNKNOWN
+from training.config import ConfigError, GeneratorConfig, TrainingConfig, load_config
+from training.data import prepare_data
+from training.engine import Trainer, seeded_generator
+from training.examples import Examples, encode_examples, make_examples
+from training.order import EpochOrder, rare_label_weights
+from training.sample_grid import draw_sample_grid
+from training.train_autoencoder import encode_images
+
+# v-prediction (Salimans and Ho 2022) with zero terminal signal-to-noise ratio (Lin et al. 2024): fundus photographs
+# differ much in brightness, which a schedule that ends short of pure noise cannot reach.
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+}
+VALIDATION_BATCH = 32
+VALIDATION_ROWS = 256
+
+
+def drop_labels(codes: torch.Tensor, config: GeneratorConfig, generator: torch.Generator) -> torch.Tensor:
+    """Shows some known labels, and all labels of some images, as unknown.
+
+    Args:
+        codes: integers of shape (B, 16).
+        config: its `label_dropout` and `condition_dropout` are used.
+        generator: decides which.
+    """
+    single = torch.rand(codes.shape, generator=generator) < config.label_dropout
+    whole = torch.rand(len(codes), 1, generator=generator) < config.condition_dropout
+    return torch.where(single | whole, UNKNOWN, codes)
+
+
+class DiffusionLoss(nn.Module):
+    """Mean squared error of the predicted velocity."""
+
+    def __init__(
+        self, unet: UNet2DModel, encoder: FundusConditionEncoder, examples: Examples, config: GeneratorConfig
+    ) -> None:
+        super().__init__()
+        self.unet, self.encoder, self.config = unet, encoder, config
+        self.scheduler = DDPMScheduler(**SCHEDULE)
+        self._examples = examples
+
+    def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The loss on these examples, some mirrored, some with labels dropped."""
+        flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
+        inputs, codes = self._examples.take(rows, flipped)
+        return {"loss": self.velocity_error(inputs, drop_labels(codes, self.config, generator), generator)}
+
+    def velocity_error(self, inputs: torch.Tensor, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The error at random times, with random noise; a scalar."""
+        device = self.unet.device
+        noise = torch.randn(inputs.shape, generator=generator)
+        times = torch.randint(self.scheduler.config.num_train_timesteps, (len(inputs),), generator=generator)
+        inputs, noise, times = inputs.to(device), noise.to(device), times.to(device)
+        noisy = self.scheduler.add_noise(inputs, noise, times)
+        target = self.scheduler.get_velocity(inputs, noise, times)
+        predicted = self.unet(noisy, times, class_labels=self.encoder(codes.to(device))).sample
+        return nn.functional.mse_loss(predicted.float(), target)
+
+
+@torch.no_grad()
+def validation_loss(loss: DiffusionLoss, examples: Examples, seed: int) -> float:
+    """The loss on held-out examples, with the same times and noise at every call."""
+    total, count = 0.0, min(len(examples.codes), VALIDATION_ROWS)
+    for start in range(0, count, VALIDATION_BATCH):
+        rows = np.arange(start, min(start + VALIDATION_BATCH, count))
+        inputs, codes = examples.take(rows, np.zeros(len(rows), dtype=bool))
+        total += loss.velocity_error(inputs, codes, seeded_generator(seed, 5, start)).item() * len(rows)
+    return total / count
+
+
+def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEncoder]:
+    """Builds the UNet and the condition encoder that fits it.
+
+    Raises:
+        ConfigError: if `generator.model` is no valid UNet.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        unet = UNet2DModel(class_embed_type="identity", **config.generator.model)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"generator.model cannot be built: {error}") from error
+    width = 4 * unet.config.block_out_channels[0]
+    return unet, FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width)
+
+
+def load_autoencoder(config: TrainingConfig) -> AutoencoderKL | None:
+    """The finished first stage, or None where the generator works on pixels.
+
+    Raises:
+        ConfigError: if it should be there and is not, or does not fit `generator.model`.
+    """
+    model = config.generator.model
+    if config.autoencoder is None:
+        size, channels = config.resolution, 3
+        vae = None
+    else:
+        folder = Path(config.output_dir) / "vae"
+        if not (folder / "config.json").exists():
+            raise ConfigError(f"there is no autoencoder in {folder}; run training.train_autoencoder first")
+        vae = AutoencoderKL.from_pretrained(folder).eval().requires_grad_(False)
+        size = config.resolution // 2 ** (len(vae.config.block_out_channels) - 1)
+        channels = vae.config.latent_channels
+    for name, wanted in (("sample_size", size), ("in_channels", channels), ("out_channels", channels)):
+        if model.get(name) != wanted:
+            raise ConfigError(f"generator.model.{name} is {model.get(name)!r}, but must be {wanted}")
+    return vae
+
+
+def load_examples(config: TrainingConfig, vae: AutoencoderKL | None) -> tuple[Examples, Examples | None]:
+    """Examples to train on, and held-out ones (None if no group is held out)."""
+    cache = Path(config.output_dir) / "cache"
+    data = prepare_data(config.data, config.resolution, cache)
+    training_rows, validation_rows = data.split(config.data.validation_share, config.seed)
+    parts: list[Examples | None] = []
+    for rows, share in ((training_rows, config.generator.degraded_share), (validation_rows, 0.0)):
+        examples = make_examples(data, rows, share, config.seed) if len(rows) else None
+        if examples is not None and vae is not None:
+            examples = encode_examples(examples, vae, encode_images, cache)
+        parts.append(examples)
+    if parts[0] is None:
+        raise ConfigError("data.validation_share leaves no row to train on")
+    return parts[0], parts[1]
+
+
+def save_pipeline(pipeline: SynFundusPipeline, folder: Path) -> None:
+    """Writes the pipeline in half precision under a temporary name, then renames it."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    for module in (pipeline.unet, pipeline.condition_encoder, pipeline.vae):
+        if module is not None:
+            module.half()
+    pipeline.save_pretrained(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def train(config: TrainingConfig) -> Path:
+    """Trains the generator and returns the pipeline's folder.
+
+    Raises:
+        ConfigError: for a configuration or data that cannot be used, before the training starts.
+    """
+    stage, output = config.generator, Path(config.output_dir)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    vae = load_autoencoder(config)
+    unet, encoder = build_models(config)
+    with accelerator.main_process_first():
+        training, validation = load_examples(config, vae)
+    loss = DiffusionLoss(unet, encoder, training, stage)
+    pipeline = SynFundusPipeline(unet, encoder, DPMSolverMultistepScheduler(**SCHEDULE), vae)
+
+    def evaluate(path: Path) -> dict[str, float]:
+        pipeline.to(accelerator.device)
+        draw_sample_grid(pipeline, path, stage.num_inference_steps, stage.guidance_scale)
+        return {"validation_loss": validation_loss(loss, validation, config.seed)} if validation else {}
+
+    folder = output / "generator"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = rare_label_weights(training.codes, stage.rare_label_repeats)
+    order = EpochOrder(np.arange(len(training.codes)), weights, config.seed)
+    Trainer(loss, stage.optimizer, order, folder, accelerator, config.seed, evaluate).run()
+    if accelerator.is_main_process:
+        save_pipeline(pipeline, output / "pipeline")
+    accelerator.wait_for_everyone()
+    return output / "pipeline"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
+    try:
+        folder = train(load_config(parser.parse_args().config))
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"the pipeline is in {folder}")
+
+
+if __name__ == "__main__":
+    main()
