@@ -1,0 +1,129 @@
+"""The predefined conditions of a dataset: a plan gives each row its labels and its noise.
+
+Row i is a pure function of (plan, i). It depends neither on the number of rows nor on batches, shards or processes, so
+any image can be made again alone, and a smaller dataset is the beginning of a larger one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
+
+from .plan_file import Distribution, PlanError, Stratum, read_plan_file
+
+DEFAULT_PLAN = Path(__file__).parent / "plans" / "synfundus-1m.yaml"
+# The strata repeat after this many rows; shares are rounded to 1/CYCLE.
+CYCLE = 10_000
+# Part of a plan's hash. Raise it with any change after which the same plan would give other rows.
+SCHEME = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one image is made from.
+
+    Attributes:
+        idx: the row's number, 0 or more.
+        stratum: name of the stratum it belongs to.
+        condition: a complete condition, see `pipeline_synfundus.labels`.
+        noise_seed: seed of its noise, 0 to 2**63 - 1.
+    """
+
+    idx: int
+    stratum: str
+    condition: dict[str, int]
+    noise_seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Strata of conditions and the seed they are drawn with; `load_plan` reads one."""
+
+    seed: int
+    strata: tuple[Stratum, ...]
+    _order: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_order", _interleave([stratum.share for stratum in self.strata]))
+
+    @property
+    def hash(self) -> str:
+        """Identifies the rows that the plan gives: 16 hexadecimal digits. Comments and layout of the file are no part
+        of it."""
+        content = {"scheme": SCHEME, "seed": self.seed, "strata": [asdict(stratum) for stratum in self.strata]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def row(self, idx: int) -> Row:
+        """Returns row `idx`.
+
+        Raises:
+            IndexError: if `idx` is negative.
+        """
+        if idx < 0:
+            raise IndexError(f"idx is {idx}, but must be 0 or more")
+        stratum = self.strata[int(self._order[idx % CYCLE])]
+        # One word for the noise and one for each label, whether the stratum draws it or not: drawing one label more
+        # leaves the noise and the other labels as they are.
+        words = np.random.SeedSequence(self.seed, spawn_key=(idx,)).generate_state(1 + len(CONDITION_NAMES), np.uint64)
+        draws = dict(zip(CONDITION_NAMES, words[1:] / 2.0**64, strict=True))
+        labels = {name: _draw(distribution, draws[name]) for name, distribution in stratum.labels.items()}
+        return Row(idx, stratum.name, complete_condition(labels), int(words[0]) >> 1)
+
+    def stratum_counts(self, num_rows: int) -> dict[str, int]:
+        """Returns how many of the first `num_rows` rows each stratum has, by name, in the order of the plan."""
+        cycles, rest = divmod(num_rows, CYCLE)
+        counts = cycles * np.bincount(self._order) + np.bincount(self._order[:rest], minlength=len(self.strata))
+        return {stratum.name: int(count) for stratum, count in zip(self.strata, counts, strict=True)}
+
+
+def load_plan(path: str | Path = DEFAULT_PLAN) -> Plan:
+    """Returns the plan in a YAML file.
+
+    Raises:
+        PlanError: if the file cannot be read, or is no plan; the message names what is wrong and what is allowed.
+    """
+    return Plan(*read_plan_file(path))
+
+
+def _interleave(shares: Sequence[float]) -> np.ndarray:
+    """Returns the number of the stratum of each row of a cycle; shape (CYCLE,).
+
+    Independent draws would leave a stratum of 1 % out of every second dataset of 64 rows. Here the k-th of the q rows
+    of a stratum wants to stand k/q into the cycle, and the rows stand in that order: the first rows are one of each
+    stratum in the order of the plan, and from then on each stratum comes at even distances. So any beginning holds
+    all strata as soon as it is long enough, and the shares of a longer one are right to within a few rows.
+    """
+    counts = _largest_remainder(shares)
+    strata = np.repeat(np.arange(len(counts)), counts)
+    wanted = np.concatenate([np.arange(count) / count for count in counts])
+    return strata[np.lexsort((strata, wanted))]
+
+
+def _largest_remainder(shares: Sequence[float]) -> np.ndarray:
+    """Returns how many of the rows of a cycle each stratum has: whole numbers that sum to CYCLE, each 1 or more."""
+    exact = np.asarray(shares) / np.sum(shares) * CYCLE
+    counts = np.maximum(np.floor(exact + 1e-6).astype(int), 1)
+    missing = CYCLE - int(counts.sum())
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[:missing]] += 1
+    return counts
+
+
+def _draw(distribution: Distribution, uniform: float) -> int:
+    """Returns a value of the distribution; `uniform` is in [0, 1]."""
+    reached = 0.0
+    for value, probability in distribution:
+        reached += probability
+        if uniform < reached:
+            return value
+    return distribution[-1][0]  # rounding: the probabilities' sum, or uniform itself, may miss 1 by a hair
+
+
+__all__ = ["CYCLE", "DEFAULT_PLAN", "Plan", "PlanError", "Row", "load_plan"]

@@ -1,0 +1,60 @@
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset_script.contact_sheet import choose_rows, main
+from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition
+
+
+@pytest.fixture(scope="module")
+def dataset(dataset_dir):
+    return datasets.load_dataset(str(dataset_dir), split="train")
+
+
+def test_the_sheet_is_drawn(dataset_dir, tmp_path, capsys):
+    file = tmp_path / "new" / "sheet.png"
+    assert main([str(dataset_dir), "--out", str(file)]) == 0
+    assert "shows 20 images" in capsys.readouterr().out
+    with Image.open(file) as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.width > 1000
+        assert sheet.height > sheet.width
+        pixels = np.asarray(sheet.convert("RGB"))
+    assert (pixels[:20] == 255).all()
+    assert 0.3 < (pixels != 255).any(axis=2).mean() < 0.9
+
+
+def test_chosen_rows_show_everything_as_simply_as_can_be(dataset):
+    chosen, missing = choose_rows(dataset)
+    rows = dataset.select(chosen).remove_columns("image")
+    assert not missing
+    assert len(set(chosen)) == len(chosen) == 20
+    shown = [{name: value for name, value in row.items() if name != "idx"} for row in rows]
+    healthy = [complete_condition({"eye_side": side}) for side in (0, 1)]
+    assert shown[:2] == healthy
+    for label in DISEASES:
+        for value in range(1, label.cardinality):
+            assert any(row[label.name] == value for row in shown)
+    for label in READABILITY:
+        assert any(row[label.name] == 0 for row in shown)
+    glaucoma = next(row for row in shown if row["is_gc"])
+    assert {**glaucoma, "eye_side": -1} == complete_condition({"is_gc": 1})
+
+
+def test_what_no_row_shows_is_said(dataset):
+    chosen, missing = choose_rows(dataset.select([1, 11]))
+    assert chosen == [0, 1]
+    assert {"is_amd": 1} in missing
+    assert {"is_gc": 1} not in missing
+
+
+@pytest.mark.parametrize("content", [None, "idx,text\n1,hello\n"])
+def test_what_is_no_dataset_of_ours_is_refused(tmp_path, capsys, content):
+    folder = tmp_path / "other"
+    if content:
+        folder.mkdir()
+        (folder / "train.csv").write_text(content)
+    assert main([str(folder), "--out", str(tmp_path / "sheet.png")]) == 2
+    assert "is no SynFundus dataset" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.png").exists()
