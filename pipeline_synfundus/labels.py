@@ -125,6 +125,8 @@ def parse_value(name: str, value: Any) -> int:
         ConditionError: for an unknown label, a wrong type or a value out of range.
     """
     label = get_label(name)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()  # NumPy's scalars
     if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
         return UNKNOWN
     if isinstance(value, bool) and label.cardinality != 2:
@@ -226,29 +228,22 @@ def from_codes(codes: Sequence[int]) -> dict[str, int]:
     return {name: parse_value(name, code) for name, code in zip(CONDITION_NAMES, codes, strict=True)}
 
 
+def _describe_value(label: Label, value: int) -> str:
+    if value == UNKNOWN:
+        return f"{label.full_name} unknown"
+    if label.name == "dr_grade":
+        name = label.values[value]
+        return f"{name} (grade {value})" if "DR" in name.split() else f"{name} (DR grade {value})"
+    if label is EYE_SIDE:
+        return f"{label.values[value]} eye"
+    if label.name == "is_fundus":
+        return f"not a {label.full_name}"
+    if label in READABILITY:
+        return label.full_name.replace("readable", "unreadable")
+    return label.full_name
+
+
 def describe(condition: Mapping[str, int]) -> str:
     """Returns a complete condition in words: what it asks for beyond a healthy, readable eye."""
-    parts = []
-    for label in CONDITION_LABELS:
-        value = condition[label.name]
-        if value == label.default:
-            continue
-        if value == UNKNOWN:
-            parts.append(f"{label.full_name} unknown")
-        elif label.name == "dr_grade":
-            parts.append(
-                f"{label.values[value]} (DR grade {value})"
-                if "DR" not in label.values[value]
-                else f"{label.values[value]} (grade {value})"
-            )
-        elif label is EYE_SIDE:
-            parts.append(f"{label.values[value]} eye")
-        else:
-            parts.append(
-                label.full_name
-                if value == 1
-                else f"not a {label.full_name}"
-                if label.name == "is_fundus"
-                else label.full_name.replace("readable", "unreadable")
-            )
-    return ", ".join(parts) or "healthy, readable"
+    asked = [label for label in CONDITION_LABELS if condition[label.name] != label.default]
+    return ", ".join(_describe_value(label, condition[label.name]) for label in asked) or "healthy, readable"

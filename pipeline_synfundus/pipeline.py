@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,9 +23,17 @@ from .labels import UNKNOWN, complete_conditions, to_codes
 
 Generators = torch.Generator | int | Sequence[torch.Generator | int] | None
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-# Only in the installed package does the encoder have this name; diffusers gives it another when it loads a folder.
-_ENCODER_MODULE = f"{__package__}.condition_encoder.condition_encoder"
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+
+
+def _package_encoder_module() -> str | None:
+    """The encoder's module in the installed package; None where diffusers loaded this file from a model folder."""
+    name = f"{__package__}.condition_encoder.condition_encoder"
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return None
+    return name
 
 
 class SynFundusPipeline(DiffusionPipeline):
@@ -179,7 +187,8 @@ class SynFundusPipeline(DiffusionPipeline):
                 raise ValueError(f"{name} is {count!r}, but must be an integer of 1 or more")
         if not isinstance(guidance_scale, (int, float)) or not 0 <= guidance_scale < float("inf"):
             raise ValueError(f"guidance_scale is {guidance_scale!r}, but must be a number of 0 or more")
-        if len(guidance_interval) != 2 or not 0 <= guidance_interval[0] <= guidance_interval[1] <= 1:
+        pair = isinstance(guidance_interval, Sequence) and len(guidance_interval) == 2
+        if not pair or not 0 <= guidance_interval[0] <= guidance_interval[1] <= 1:
             raise ValueError(f"guidance_interval is {guidance_interval!r}, but must be (lo, hi), 0 <= lo <= hi <= 1")
         if not 0 <= eta <= 1:
             raise ValueError(f"eta is {eta!r}, but must be in [0, 1]")
@@ -253,7 +262,9 @@ class SynFundusPipeline(DiffusionPipeline):
     def _step_options(self, generator: torch.Generator | list[torch.Generator] | None, eta: float) -> dict[str, Any]:
         """Those of generator and eta that this scheduler's step takes."""
         accepted = inspect.signature(self.scheduler.step).parameters
-        options = {"generator": generator, "eta": eta}
+        # At eta 1, DDIM takes the root of a difference that is 0 where the signal-to-noise ratio is; rounding makes it
+        # negative now and then, and the image NaN.
+        options = {"generator": generator, "eta": min(eta, 1 - 1e-6)}
         return {name: value for name, value in options.items() if name in accepted}
 
     @staticmethod
@@ -261,7 +272,7 @@ class SynFundusPipeline(DiffusionPipeline):
         """Turns seeds into CPU generators, whose noise is the same on every device."""
         if generator is None or isinstance(generator, torch.Generator):
             return generator
-        if isinstance(generator, Sequence):
+        if isinstance(generator, Sequence) and not isinstance(generator, str):
             if len(generator) != batch_size:
                 raise ValueError(f"generator has {len(generator)} entries, but {batch_size} images are asked for")
             return [SynFundusPipeline._make_generators(entry, 1) for entry in generator]  # type: ignore[misc]
@@ -279,7 +290,7 @@ class SynFundusPipeline(DiffusionPipeline):
             pretrained_model_name_or_path: a folder or a Hub id; without it, the weights bundled with the package.
             kwargs: as in `DiffusionPipeline.from_pretrained`.
         """
-        if _ENCODER_MODULE not in sys.modules:  # this class came from a model folder: diffusers knows how to go on
+        if _package_encoder_module() is None:  # this class came from a model folder: diffusers knows how to go on
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         kwargs.pop("trust_remote_code", None)
         folder = pretrained_model_name_or_path
@@ -294,8 +305,9 @@ class SynFundusPipeline(DiffusionPipeline):
         config = super().load_config(*args, **kwargs)
         if isinstance(config, dict):
             config["_class_name"] = cls.__name__
-            if _ENCODER_MODULE in sys.modules and "condition_encoder" in config:
-                config["condition_encoder"] = [_ENCODER_MODULE, config["condition_encoder"][1]]
+            module = _package_encoder_module()
+            if module is not None and "condition_encoder" in config:
+                config["condition_encoder"] = [module, config["condition_encoder"][1]]
         return config
 
     def save_config(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:

@@ -33,6 +33,7 @@ class DataConfig:
         image_column: the column that holds the photographs.
         group_column: rows of one group (a patient) never stand on both sides of the train/validation split.
         validation_share: share of the groups held out, in [0, 1).
+        sources: a Markdown file that lists the photographs' origins and terms, for the model card.
     """
 
     source: str
@@ -41,9 +42,12 @@ class DataConfig:
     image_column: str = "image"
     group_column: str | None = None
     validation_share: float = 0.05
+    sources: str | None = None
 
     def __post_init__(self) -> None:
         _check(0 <= self.validation_share < 1, "data.validation_share", self.validation_share, "in [0, 1)")
+        exists = self.sources is None or Path(self.sources).is_file()
+        _check(exists, "data.sources", self.sources, "a file that exists")
 
 
 @dataclass(frozen=True)

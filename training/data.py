@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +130,13 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
     Args:
         config: where the photographs are.
         resolution: side of the square images, in pixels.
-        cache_dir: the cache's parent. The cache's name is derived from `config` and `resolution`.
+        cache_dir: the cache's parent. The cache's name is derived from what is read and from `resolution`.
 
     Raises:
         ConfigError: for a source, an image or a label that cannot be used.
     """
-    key = json.dumps([asdict(config), resolution, FIELD_THRESHOLD], sort_keys=True)
+    read = [config.source, config.name, config.split, config.image_column, config.group_column]
+    key = json.dumps([read, resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
         temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")

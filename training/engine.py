@@ -162,7 +162,7 @@ class Trainer:
             while self.images_seen < self.config.images:
                 window.append(self._step())
                 bar.update(self.config.batch_size)
-                if len(window) == LOG_STEPS or self.images_seen >= self.config.images:
+                if self._passed(LOG_STEPS * self.config.batch_size) or self.images_seen >= self.config.images:
                     self._log(window, time.monotonic() - started, bar)
                     window, started = [], time.monotonic()
                 self._now_and_then()

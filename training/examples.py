@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -31,10 +32,12 @@ class Examples:
         values: uint8 images, shape (N, S, S, 3), or float16 latents of each image and of its mirror image, shape
             (N, 2, C, h, w), every channel with mean 0 and standard deviation 1.
         codes: int8 labels, shape (N, 16), -1 unknown.
+        num_spoiled: how many of the last rows are spoiled copies.
     """
 
     values: np.ndarray
     codes: np.ndarray
+    num_spoiled: int = 0
 
     def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs of the diffusion model and their labels, some of them mirrored.
@@ -89,7 +92,7 @@ def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, s
     if spoiled:
         more_images, more_codes = zip(*spoiled, strict=True)
         images, codes = np.concatenate([images, more_images]), np.concatenate([codes, more_codes])
-    return Examples(images, codes)
+    return Examples(images, codes, len(spoiled))
 
 
 def encode_examples(
@@ -123,4 +126,4 @@ def encode_examples(
         with temporary.open("wb") as file:
             np.save(file, np.concatenate(batches))
         os.replace(temporary, path)
-    return Examples(np.load(path), examples.codes)
+    return dataclasses.replace(examples, values=np.load(path))

@@ -10,9 +10,11 @@ The same command goes on after an interruption. The result is `<output_dir>/pipe
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from training.config import ConfigError, GeneratorConfig, TrainingConfig, load_c
 from training.data import prepare_data
 from training.engine import Trainer, seeded_generator
 from training.examples import Examples, encode_examples, make_examples
+from training.model_card import RECORD_NAME, make_record, render_card
 from training.order import EpochOrder, rare_label_weights
 from training.sample_grid import draw_sample_grid
 from training.train_autoencoder import encode_images
@@ -152,14 +155,16 @@ def load_examples(config: TrainingConfig, vae: AutoencoderKL | None) -> tuple[Ex
     return parts[0], parts[1]
 
 
-def save_pipeline(pipeline: SynFundusPipeline, folder: Path) -> None:
-    """Writes the pipeline in half precision under a temporary name, then renames it."""
+def save_pipeline(pipeline: SynFundusPipeline, folder: Path, record: dict[str, Any]) -> None:
+    """Writes the pipeline in half precision, its card and its training record; all of it or nothing."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for module in (pipeline.unet, pipeline.condition_encoder, pipeline.vae):
         if module is not None:
             module.half()
     pipeline.save_pretrained(temporary)
+    (temporary / RECORD_NAME).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (temporary / "README.md").write_text(render_card(record, pipeline, folder.name), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
 
@@ -190,7 +195,10 @@ def train(config: TrainingConfig) -> Path:
     order = EpochOrder(np.arange(len(training.codes)), weights, config.seed)
     Trainer(loss, stage.optimizer, order, folder, accelerator, config.seed, evaluate).run()
     if accelerator.is_main_process:
-        save_pipeline(pipeline, output / "pipeline")
+        photographs = training.codes[: len(training.codes) - training.num_spoiled]
+        num_held_out = len(validation.codes) if validation else 0
+        record = make_record(config, pipeline, photographs, training.num_spoiled, num_held_out)
+        save_pipeline(pipeline, output / "pipeline", record)
     accelerator.wait_for_everyone()
     return output / "pipeline"
 

@@ -1,0 +1,80 @@
+"""Fixtures for all tests. Nothing here needs the network, a GPU or photographs."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DModel
+
+from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
+from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
+
+
+@pytest.fixture(autouse=True, scope="session")
+def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what `load_dataset` copies out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
+        yield
+
+
+def build_tiny_pipeline(channels: int, vae: AutoencoderKL | None) -> SynFundusPipeline:
+    """A pipeline of random weights on 8x8 latents or pixels, with the bundled pipeline's scheduler."""
+    unet = UNet2DModel(
+        sample_size=8,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+        attention_head_dim=8,
+        class_embed_type="identity",
+    )
+    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width=64)
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
+    )
+    pipeline = SynFundusPipeline(unet.eval(), encoder.eval(), scheduler, vae)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline() -> SynFundusPipeline:
+    """Random weights with an autoencoder: 8x8x4 latents, 16x16 pixels."""
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        latent_channels=4,
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        norm_num_groups=4,
+        latents_mean=[0.1, 0.0, -0.1, 0.2],
+        latents_std=[1.0, 2.0, 1.5, 0.5],
+    )
+    return build_tiny_pipeline(4, vae.eval())
+
+
+@pytest.fixture(scope="session")
+def tiny_pixel_pipeline() -> SynFundusPipeline:
+    """Random weights without an autoencoder: 8x8 pixels."""
+    torch.manual_seed(0)
+    return build_tiny_pipeline(3, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline_dir(tiny_pipeline: SynFundusPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_pipeline`, saved."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline.save_pretrained(folder)
+    return folder

@@ -1,0 +1,122 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusers import DiffusionPipeline
+
+from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
+
+BUNDLED = Path(__file__).parents[2] / "pipeline_synfundus"
+CONDITION = {"dr_grade": 3, "is_dme": 1}
+
+# Runs in a process of its own, in which the package cannot be imported, as on a machine that has only diffusers.
+STRANGER = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "pipeline_synfundus":
+            raise ImportError(name + " is not installed here")
+
+sys.meta_path.insert(0, Block())
+import numpy as np
+from diffusers import DiffusionPipeline
+
+source, copy, output = sys.argv[1:]
+condition = {"dr_grade": 3, "is_dme": 1}
+images = []
+for folder in (source, copy):
+    pipe = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+    images.append(pipe([condition] * 2, generator=[1, 2], num_inference_steps=2, output_type="np"))
+    pipe.save_pretrained(copy)
+try:
+    pipe({"dr_grad": 3})
+except ValueError as error:
+    assert "did you mean 'dr_grade'" in str(error), error
+assert "datasets" not in sys.modules
+np.save(output, np.stack([image.images for image in images]))
+"""
+
+
+def generate(pipeline: DiffusionPipeline) -> np.ndarray:
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline([CONDITION] * 2, generator=[1, 2], num_inference_steps=2, output_type="np").images
+
+
+def load_as_a_stranger(source: Path, scratch: Path) -> np.ndarray:
+    """Images of `source` and of the copy that the loaded pipeline saves, made where the package is not importable."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["HF_MODULES_CACHE"] = str(scratch / "modules")
+    command = [sys.executable, "-P", "-c", STRANGER, str(source), str(scratch / "copy"), str(scratch / "images.npy")]
+    done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return np.load(scratch / "images.npy")
+
+
+def test_the_folder_loads_and_saves_where_the_package_is_not_installed(
+    tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
+) -> None:
+    images = load_as_a_stranger(tiny_pipeline_dir, tmp_path)
+    expected = generate(tiny_pipeline)
+    assert np.abs(images[0] - expected).max() < 1e-5
+    assert np.array_equal(images[0], images[1])
+
+
+def test_the_package_loads_a_folder_without_running_its_code(
+    tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
+) -> None:
+    loaded = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    assert type(loaded) is SynFundusPipeline
+    assert type(loaded.condition_encoder) is FundusConditionEncoder
+    assert np.array_equal(generate(loaded), generate(tiny_pipeline))
+    loaded.save_pretrained(tmp_path / "copy")
+    for name in ("pipeline.py", "labels.py", "condition_encoder/condition_encoder.py"):
+        copied, own = tmp_path / "copy" / name, BUNDLED / name
+        assert copied.read_text() == own.read_text()
+        copied.write_text("raise RuntimeError('code of the folder was run')\n")
+    assert np.array_equal(generate(SynFundusPipeline.from_pretrained(tmp_path / "copy")), generate(tiny_pipeline))
+
+
+def test_the_index_has_the_list_form_and_no_path_of_this_machine(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
+    SynFundusPipeline.from_pretrained(tiny_pipeline_dir).save_pretrained(tmp_path / "copy")
+    index = json.loads((tmp_path / "copy" / "model_index.json").read_text())
+    assert index["_class_name"] == ["pipeline", "SynFundusPipeline"]
+    assert index["condition_encoder"] == ["condition_encoder", "FundusConditionEncoder"]
+    assert index["unet"] == ["diffusers", "UNet2DModel"]
+    assert str(tiny_pipeline_dir) not in json.dumps(index)
+
+
+def test_without_an_autoencoder(tiny_pixel_pipeline: SynFundusPipeline, tmp_path: Path) -> None:
+    tiny_pixel_pipeline.save_pretrained(tmp_path / "pixels")
+    for loaded in (
+        SynFundusPipeline.from_pretrained(tmp_path / "pixels"),
+        DiffusionPipeline.from_pretrained(tmp_path / "pixels", trust_remote_code=True),
+    ):
+        assert loaded.vae is None
+        assert np.array_equal(generate(loaded), generate(tiny_pixel_pipeline))
+
+
+def test_components_can_be_replaced_while_loading(tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path) -> None:
+    loaded = SynFundusPipeline.from_pretrained(tiny_pipeline_dir, unet=tiny_pipeline.unet)
+    assert loaded.unet is tiny_pipeline.unet
+
+
+def test_code_of_a_folder_needs_trust(tiny_pipeline_dir: Path) -> None:
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        DiffusionPipeline.from_pretrained(tiny_pipeline_dir)
+
+
+def test_the_bundled_weights_load_for_strangers_and_for_the_package(tmp_path: Path) -> None:
+    images = load_as_a_stranger(BUNDLED, tmp_path)
+    assert images.shape[-3:] == (128, 128, 3)
+    assert np.abs(images[0] - generate(SynFundusPipeline.from_pretrained())).max() < 1e-4
+
+
+def test_the_bundled_weights_are_safetensors_and_small() -> None:
+    weights = [path for path in BUNDLED.rglob("*") if path.suffix in (".safetensors", ".bin", ".pt", ".pth")]
+    assert {path.suffix for path in weights} == {".safetensors"}
+    assert sum(path.stat().st_size for path in weights) <= 48e6

@@ -1,0 +1,248 @@
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from PIL import Image
+
+from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.labels import ConditionError
+
+DR = {"dr_grade": 3, "is_dme": 1}
+SCHEDULERS = [
+    (DDPMScheduler, {}, {}),
+    (DDIMScheduler, {}, {}),
+    (DDIMScheduler, {}, {"eta": 0.7}),
+    (DPMSolverMultistepScheduler, {}, {}),
+    (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}, {}),
+    (UniPCMultistepScheduler, {}, {}),
+]
+
+
+def run(pipeline: SynFundusPipeline, conditions: Any, **options: Any) -> np.ndarray:
+    return pipeline(conditions, **({"num_inference_steps": 4, "output_type": "np"} | options)).images
+
+
+@pytest.fixture
+def batches(tiny_pipeline: SynFundusPipeline) -> Iterator[list[int]]:
+    """The batch size of every evaluation of the UNet."""
+    sizes: list[int] = []
+    hook = tiny_pipeline.unet.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    yield sizes
+    hook.remove()
+
+
+@pytest.fixture
+def swapped(tiny_pipeline: SynFundusPipeline) -> Iterator[SynFundusPipeline]:
+    """The tiny pipeline, whose scheduler may be replaced."""
+    scheduler = tiny_pipeline.scheduler
+    yield tiny_pipeline
+    tiny_pipeline.scheduler = scheduler
+
+
+def test_output_types(tiny_pipeline: SynFundusPipeline) -> None:
+    pil = run(tiny_pipeline, DR, output_type="pil", generator=0)
+    array = run(tiny_pipeline, DR, output_type="np", generator=0)
+    tensor = run(tiny_pipeline, DR, output_type="pt", generator=0)
+    latent = run(tiny_pipeline, DR, output_type="latent", generator=0)
+    assert isinstance(pil[0], Image.Image)
+    assert pil[0].size == (16, 16)
+    assert array.shape == (1, 16, 16, 3)
+    assert tensor.shape == (1, 3, 16, 16)
+    assert latent.shape == (1, 4, 8, 8)
+    assert 0 <= array.min() < array.max() <= 1
+    assert np.allclose(tensor.permute(0, 2, 3, 1).numpy(), array)
+    assert np.abs(np.asarray(pil[0]) - array[0] * 255).max() <= 0.5
+
+
+def test_a_tuple_instead_of_an_output_object(tiny_pipeline: SynFundusPipeline) -> None:
+    result = tiny_pipeline(DR, num_inference_steps=1, return_dict=False)
+    assert isinstance(result, tuple)
+    assert len(result[0]) == 1
+
+
+def test_images_of_one_condition_stand_together(tiny_pipeline: SynFundusPipeline) -> None:
+    both = run(tiny_pipeline, [DR, {}], num_images_per_condition=2, generator=[1, 2, 3, 4])
+    first = run(tiny_pipeline, DR, num_images_per_condition=2, generator=[1, 2])
+    second = run(tiny_pipeline, {}, num_images_per_condition=2, generator=[3, 4])
+    assert np.abs(both - np.concatenate([first, second])).max() < 1e-4
+
+
+def test_a_table_is_a_list_of_conditions(tiny_pipeline: SynFundusPipeline) -> None:
+    rows = [{"dr_grade": 3, "is_dme": 1}, {"dr_grade": 0, "is_dme": 0}]
+    assert np.array_equal(
+        run(tiny_pipeline, pd.DataFrame(rows), generator=[1, 2]), run(tiny_pipeline, rows, generator=[1, 2])
+    )
+
+
+def test_labels_change_the_image_and_unknown_is_not_healthy(tiny_pipeline: SynFundusPipeline) -> None:
+    conditions = [{}, {"is_gc": 1}, {"is_gc": None}, {"eye_side": 0}, {"eye_side": 1}]
+    images = run(tiny_pipeline, conditions, generator=[5] * len(conditions))
+    for one in range(len(images)):
+        for other in range(one):
+            assert np.abs(images[one] - images[other]).max() > 1e-4
+
+
+@pytest.mark.parametrize(("scheduler", "config", "options"), SCHEDULERS)
+def test_an_image_is_the_same_alone_as_in_a_batch_with_any_scheduler(
+    swapped: SynFundusPipeline, scheduler: type, config: dict, options: dict
+) -> None:
+    swapped.scheduler = scheduler.from_config(swapped.scheduler.config, **config)
+    assert swapped.scheduler.config.prediction_type == "v_prediction"
+    batch = run(swapped, [{}, DR, {"is_gc": 1}], generator=[7, 8, 9], **options)
+    alone = run(swapped, DR, generator=[8], **options)
+    assert np.isfinite(batch).all()
+    assert np.abs(batch[1] - alone[0]).max() < 1e-4
+    assert np.abs(batch[1] - batch[2]).max() > 1e-3
+
+
+def test_eta_makes_ddim_random(swapped: SynFundusPipeline) -> None:
+    swapped.scheduler = DDIMScheduler.from_config(swapped.scheduler.config)
+    straight, noisy = (run(swapped, DR, generator=[1], eta=eta) for eta in (0.0, 1.0))
+    assert np.abs(straight - noisy).max() > 1e-3
+
+
+def test_seeds_and_generators_are_the_same(tiny_pipeline: SynFundusPipeline) -> None:
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    by_generator = run(tiny_pipeline, [DR, DR], generator=generators)
+    by_seed = run(tiny_pipeline, [DR, DR], generator=[1, 2])
+    assert np.array_equal(by_generator, by_seed)
+    assert np.array_equal(run(tiny_pipeline, DR, generator=1), run(tiny_pipeline, DR, generator=[1]))
+
+
+def test_latents_can_be_given(tiny_pipeline: SynFundusPipeline) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    assert np.array_equal(run(tiny_pipeline, DR, latents=latents), run(tiny_pipeline, DR, generator=3))
+    with pytest.raises(ValueError, match=r"latents has shape \(1, 4, 8, 8\), but must have shape \(2, 4, 8, 8\)"):
+        run(tiny_pipeline, [DR, DR], latents=latents)
+
+
+def test_guidance_is_one_doubled_forward_in_its_interval_and_free_without(
+    tiny_pipeline: SynFundusPipeline, batches: list[int]
+) -> None:
+    run(tiny_pipeline, [DR, DR], guidance_scale=1)
+    assert batches == [2, 2, 2, 2]
+    batches.clear()
+    run(tiny_pipeline, [DR, DR], guidance_scale=3.0)
+    assert batches == [4, 4, 4, 4]
+    batches.clear()
+    run(tiny_pipeline, [DR, DR], guidance_scale=3.0, guidance_interval=(0.25, 0.75))
+    assert batches == [2, 4, 4, 2]
+
+
+def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    outputs: list[torch.Tensor] = []
+    hook = tiny_pipeline.unet.register_forward_hook(lambda module, inputs, output: outputs.append(output[0]))
+    try:
+        guided = run(
+            tiny_pipeline, DR, latents=latents, num_inference_steps=1, guidance_scale=2.5, output_type="latent"
+        )
+    finally:
+        hook.remove()
+    without, with_labels = outputs[0].chunk(2)
+    scheduler = DPMSolverMultistepScheduler.from_config(tiny_pipeline.scheduler.config)
+    scheduler.set_timesteps(1)
+    prediction = without + 2.5 * (with_labels - without)
+    expected = scheduler.step(prediction, scheduler.timesteps[0], latents).prev_sample
+    assert torch.allclose(guided, expected, atol=1e-5)
+
+
+def test_the_callback_sees_and_changes_the_latents(tiny_pipeline: SynFundusPipeline) -> None:
+    seen = []
+
+    def blank(pipeline: Any, step: int, timestep: int, tensors: dict) -> dict:
+        seen.append((step, int(timestep), tensors["latents"].shape))
+        return {"latents": torch.zeros_like(tensors["latents"])}
+
+    images = run(tiny_pipeline, DR, callback_on_step_end=blank, output_type="latent")
+    assert [step for step, _, _ in seen] == [0, 1, 2, 3]
+    assert seen[0][1] == 999
+    assert seen[0][2] == (1, 4, 8, 8)
+    assert not images.any()
+
+
+def test_the_callback_can_interrupt(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
+    def stop(pipeline: Any, step: int, timestep: int, tensors: dict) -> dict:
+        pipeline._interrupt = step == 1
+        return tensors
+
+    assert run(tiny_pipeline, DR, callback_on_step_end=stop, guidance_scale=1).shape == (1, 16, 16, 3)
+    assert batches == [1, 1]
+    batches.clear()
+    run(tiny_pipeline, DR, guidance_scale=1)
+    assert batches == [1, 1, 1, 1], "an interruption must not outlast its call"
+
+
+def test_pixels_without_an_autoencoder(tiny_pixel_pipeline: SynFundusPipeline) -> None:
+    assert tiny_pixel_pipeline.vae is None
+    assert run(tiny_pixel_pipeline, [DR, {}], generator=[1, 2]).shape == (2, 8, 8, 3)
+
+
+def test_the_progress_bar_counts_steps(tiny_pipeline: SynFundusPipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_pipeline.set_progress_bar_config(disable=False)
+    try:
+        run(tiny_pipeline, DR, num_inference_steps=3)
+    finally:
+        tiny_pipeline.set_progress_bar_config(disable=True)
+    assert "3/3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(tiny_pipeline_dir: str, dtype: torch.dtype) -> None:
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir, dtype=dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.condition_encoder.dtype == dtype
+    images = run(pipeline, [DR, {}], generator=[1, 2])
+    assert images.dtype == np.float32
+    assert np.isfinite(images).all()
+    full = run(SynFundusPipeline.from_pretrained(tiny_pipeline_dir), [DR, {}], generator=[1, 2])
+    assert np.abs(images - full).mean() < 0.1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("offload", [False, True])
+def test_cuda_gives_the_image_of_the_cpu(tiny_pipeline_dir: str, offload: bool) -> None:
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    expected = run(pipeline, DR, generator=[1])
+    if offload:
+        pipeline.enable_model_cpu_offload()
+    else:
+        pipeline.to("cuda")
+    assert np.abs(run(pipeline, DR, generator=[1]) - expected).max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_images_per_condition": 0}, "num_images_per_condition is 0, but must be an integer of 1 or more"),
+        ({"num_inference_steps": 2.5}, "num_inference_steps is 2.5, but must be an integer of 1 or more"),
+        ({"num_inference_steps": True}, "num_inference_steps is True"),
+        ({"guidance_scale": -1}, "guidance_scale is -1, but must be a number of 0 or more"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
+        ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval is \(0.8, 0.2\), but must be \(lo, hi\)"),
+        ({"guidance_interval": (0, 2)}, r"guidance_interval is \(0, 2\)"),
+        ({"guidance_interval": 0.5}, r"guidance_interval is 0.5, but must be \(lo, hi\)"),
+        ({"eta": 2}, r"eta is 2, but must be in \[0, 1\]"),
+        ({"output_type": "jpg"}, "output_type is 'jpg', but must be one of pil, np, pt, latent"),
+        ({"generator": [1, 2]}, "generator has 2 entries, but 1 images are asked for"),
+        ({"generator": "seed"}, "generator is 'seed', but must be a torch.Generator, a seed, or a list of them"),
+        ({"generator": 1.5}, "generator is 1.5"),
+        ({"callback_on_step_end_tensor_inputs": ["noise"]}, r"has \['noise'\], but may have \['latents'\]"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_any_work(
+    tiny_pipeline: SynFundusPipeline, batches: list[int], options: dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(tiny_pipeline, {}, **options)
+    assert batches == []
+
+
+def test_a_wrong_condition_is_refused_before_any_work(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
+    with pytest.raises(ConditionError, match="did you mean 'dr_grade'"):
+        run(tiny_pipeline, {"dr_grad": 2})
+    assert batches == []

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline_synfundus.labels import CONDITION_NAMES
+from tests.phantom import write_phantom_dataset
+from training.config import ConfigError, DataConfig
+from training.data import crop_to_field, prepare_data
+
+
+def round_field(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image:
+    """A black picture with a bright ellipse in `box` (left, top, right, bottom)."""
+    down, right = np.mgrid[:height, :width]
+    left, top, far, bottom = box
+    inside = ((right - (left + far) / 2) / ((far - left) / 2)) ** 2 + (
+        (down - (top + bottom) / 2) / ((bottom - top) / 2)
+    ) ** 2 <= 1
+    return Image.fromarray(np.where(inside[..., None], 180, 2).repeat(3, axis=2).astype(np.uint8))
+
+
+def test_the_field_of_view_fills_the_square_and_stays_round() -> None:
+    cropped = np.asarray(crop_to_field(round_field(400, 300, (120, 40, 320, 240)), 64))
+    bright = cropped.max(axis=2) > 90
+    assert cropped.shape == (64, 64, 3)
+    assert bright[32, 1:-1].all()
+    assert bright[1:-1, 32].all()
+    assert not bright[:4, :4].any()
+
+
+def test_a_cut_field_is_padded_not_stretched() -> None:
+    picture = round_field(200, 200, (0, 0, 200, 200)).crop((0, 30, 200, 170))
+    cropped = np.asarray(crop_to_field(picture, 64)).max(axis=2) > 90
+    assert not cropped[:7].any()
+    assert cropped[32].mean() > 0.95
+
+
+def test_a_black_picture_is_kept_whole() -> None:
+    assert not np.asarray(crop_to_field(Image.new("RGB", (50, 30)), 32)).any()
+
+
+def test_columns_the_source_lacks_are_unknown_in_every_row(tmp_path: Path) -> None:
+    write_phantom_dataset(tmp_path / "data", 12, 48, np.random.default_rng(0), label_columns=["is_amd", "eye_side"])
+    data = prepare_data(DataConfig(str(tmp_path / "data"), group_column="patient"), 32, tmp_path / "cache")
+    assert data.images.shape == (12, 32, 32, 3)
+    known = [CONDITION_NAMES.index(name) for name in ("is_amd", "eye_side")]
+    assert (np.delete(data.codes, known, axis=1) == -1).all()
+    assert (data.codes[:, known] >= 0).all()
+
+
+def test_the_cache_is_read_again_instead_of_the_source(tmp_path: Path) -> None:
+    write_phantom_dataset(tmp_path / "data", 6, 32, np.random.default_rng(0), label_columns=["is_amd"])
+    config = DataConfig(str(tmp_path / "data"))
+    first = prepare_data(config, 16, tmp_path / "cache")
+    for path in (tmp_path / "data").iterdir():
+        path.unlink()
+    second = prepare_data(config, 16, tmp_path / "cache")
+    assert np.array_equal(first.images, second.images)
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [""]
+
+
+def test_no_patient_stands_on_both_sides(tmp_path: Path) -> None:
+    table = datasets.Dataset.from_dict(
+        {
+            "image": [Image.new("RGB", (8, 8), (i, 99, 99)) for i in range(40)],
+            "patient": [f"p{i // 4}" for i in range(40)],
+        },
+        features=datasets.Features(image=datasets.Image(), patient=datasets.Value("string")),
+    )
+    (tmp_path / "data").mkdir()
+    table.to_parquet(tmp_path / "data" / "train.parquet")
+    data = prepare_data(DataConfig(str(tmp_path / "data"), group_column="patient"), 8, tmp_path / "cache")
+    training, validation = data.split(0.3, seed=0)
+    assert len(validation) == 12
+    assert len(training) == 28
+    assert not set(data.groups[training]) & set(data.groups[validation])
+
+
+def test_imagefolder_with_metadata(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("a", "b"):
+        round_field(60, 60, (5, 5, 55, 55)).save(folder / f"{name}.png")
+    (folder / "metadata.csv").write_text("file_name,dr_grade,is_dme\na.png,3,1\nb.png,,0\n")
+    data = prepare_data(DataConfig(str(folder)), 16, tmp_path / "cache")
+    assert sorted(data.codes[:, CONDITION_NAMES.index("dr_grade")].tolist()) == [-1, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "nowhere-at-all"}, "data.source 'nowhere-at-all'"),
+        ({"image_column": "picture"}, "data.image_column is 'picture', but the source has"),
+        ({"group_column": "person"}, "data.group_column is 'person', but the source has"),
+        ({"split": "test"}, "split 'test'"),
+    ],
+)
+def test_a_wrong_source_is_refused_by_name(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    write_phantom_dataset(tmp_path / "data", 2, 32, np.random.default_rng(0), label_columns=["is_amd"])
+    fields = {"source": str(tmp_path / "data")} | change
+    with pytest.raises(ConfigError, match=message):
+        prepare_data(DataConfig(**fields), 16, tmp_path / "cache")
+
+
+def test_a_wrong_label_names_its_row_and_leaves_no_cache(tmp_path: Path) -> None:
+    table = datasets.Dataset.from_dict({"image": [Image.new("RGB", (8, 8))] * 2, "dr_grade": [1, 7]})
+    (tmp_path / "data").mkdir()
+    table.to_parquet(tmp_path / "data" / "train.parquet")
+    with pytest.raises(ConfigError, match="row 1 of the source: dr_grade is 7; allowed are 0 to 4"):
+        prepare_data(DataConfig(str(tmp_path / "data")), 8, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_broken_image_names_its_row(tmp_path: Path) -> None:
+    cells = [{"bytes": b"this is no picture", "path": None}]
+    table = datasets.Dataset.from_dict({"image": cells}, features=datasets.Features(image=datasets.Image()))
+    (tmp_path / "data").mkdir()
+    table.to_parquet(tmp_path / "data" / "train.parquet")
+    with pytest.raises(ConfigError, match="the image in row 0 of the source cannot be read"):
+        prepare_data(DataConfig(str(tmp_path / "data")), 8, tmp_path / "cache")

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from diffusers import AutoencoderKL, DiffusionPipeline
+
+from tests.phantom import write_phantom_dataset
+from training.config import load_config
+from training.data import prepare_data
+from training.images import to_images, to_tensor
+from training.train_autoencoder import encode_images
+from training.train_autoencoder import train as train_autoencoder
+from training.train_generator import train as train_generator
+
+AUTOENCODER = {
+    "latent_channels": 4,
+    "block_out_channels": [8, 16],
+    "down_block_types": ["DownEncoderBlock2D"] * 2,
+    "up_block_types": ["UpDecoderBlock2D"] * 2,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "mid_block_add_attention": False,
+    "sample_size": 32,
+}
+UNET = {
+    "sample_size": 16,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [16, 32],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
+    "norm_num_groups": 8,
+}
+
+
+def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
+    write_phantom_dataset(tmp_path / "data", 64, 32, np.random.default_rng(0), label_columns=["is_amd", "eye_side"])
+    optimizer = {"batch_size": 8, "learning_rate": 2e-3, "sample_images": 10**6, "checkpoint_images": 10**6}
+    values = {
+        "output_dir": str(tmp_path / "run"),
+        "resolution": 32,
+        "data": {"source": str(tmp_path / "data"), "validation_share": 0.1},
+        "autoencoder": {"model": AUTOENCODER, "optimizer": optimizer | {"images": 1600}},
+        "generator": {"model": UNET, "num_inference_steps": 2, "optimizer": optimizer | {"images": 80}},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    config = load_config(path)
+
+    vae = AutoencoderKL.from_pretrained(train_autoencoder(config))
+    log = [json.loads(line) for line in (tmp_path / "run" / "autoencoder" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < log[0]["loss"] / 2
+    images = prepare_data(config.data, 32, tmp_path / "run" / "cache").images
+    mean, std = (torch.tensor(x).view(1, -1, 1, 1) for x in (vae.config.latents_mean, vae.config.latents_std))
+    latents = (encode_images(vae, images) - mean) / std
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.2
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.2
+
+    pipeline = DiffusionPipeline.from_pretrained(train_generator(config), trust_remote_code=True)
+    with torch.no_grad():
+        decoded = to_images(pipeline.decode_latents(latents[:8]))
+    assert np.abs(decoded.astype(int) - images[:8]).mean() < 25
+    assert pipeline({"is_amd": 1}, num_inference_steps=2).images[0].size == (32, 32)
+    assert (tmp_path / "run" / "generator" / "samples.png").exists()
+
+
+def test_images_and_tensors_are_each_others_inverse() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    tensor = to_tensor(images)
+    assert tensor.shape == (2, 3, 4, 6)
+    assert (tensor.amin().item(), tensor.amax().item()) >= (-1.0, 0.9)
+    assert np.array_equal(to_images(tensor), images)

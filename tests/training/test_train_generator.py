@@ -1,0 +1,186 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusers import DiffusionPipeline
+from safetensors.torch import load_file
+
+from pipeline_synfundus.labels import CONDITION_NAMES
+from tests.phantom import drusen_signal, write_phantom_dataset
+from training.config import ConfigError, TrainingConfig, load_config
+from training.examples import Examples
+from training.train_generator import drop_labels, load_examples, train
+
+UNET = {
+    "sample_size": 32,
+    "in_channels": 3,
+    "out_channels": 3,
+    "block_out_channels": [32, 32, 64],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "norm_num_groups": 8,
+    "attention_head_dim": 8,
+}
+
+
+def write_config(folder: Path, **optimizer: float) -> Path:
+    """A configuration for the phantom photographs in `folder`/data, on 32x32 pixels."""
+    values = {
+        "output_dir": str(folder / "run"),
+        "resolution": 32,
+        "data": {"source": str(folder / "data"), "group_column": "patient", "validation_share": 0.1},
+        "generator": {
+            "model": UNET,
+            "degraded_share": 0.0,
+            "num_inference_steps": 2,
+            "optimizer": {"images": 640, "batch_size": 16, "learning_rate": 1e-3, "checkpoint_images": 10**6}
+            | optimizer,
+        },
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "run" / "generator" / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> dict[float, float]:
+    return {entry["images_seen"]: entry["loss"] for entry in read_log(folder) if "loss" in entry}
+
+
+def command(config: Path, *launcher: str) -> list[str]:
+    return [sys.executable, *launcher, "-m", "training.train_generator", "--config", str(config)]
+
+
+def phantoms(folder: Path, rows: int, **options: object) -> None:
+    write_phantom_dataset(folder / "data", rows, 32, np.random.default_rng(0), **options)
+
+
+def test_it_learns_what_a_label_looks_like(tmp_path: Path) -> None:
+    phantoms(tmp_path, 600, label_columns=["is_amd", "eye_side"])
+    config = load_config(write_config(tmp_path, images=12_000, warmup_images=500, sample_images=10**6, ema_decay=0.99))
+    folder = train(config)
+
+    curve = list(losses(tmp_path).values())
+    assert curve[-1] < curve[0] / 2.5
+
+    pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+    unknown = dict.fromkeys(CONDITION_NAMES) | {"eye_side": 0}
+    images = pipeline(
+        [unknown | {"is_amd": value} for value in (0, 1)],
+        num_images_per_condition=24,
+        num_inference_steps=10,
+        guidance_scale=1.5,
+        generator=[*range(24), *range(24)],
+        output_type="np",
+    ).images
+    signal_without, signal_with = np.split(drusen_signal((images * 255).round().astype(np.uint8)), 2)
+    spread = np.hypot(signal_without.std(ddof=1), signal_with.std(ddof=1)) / np.sqrt(24)
+    assert (signal_with.mean() - signal_without.mean()) / spread > 4
+
+
+def test_unknown_labels_stay_unknown(tmp_path: Path) -> None:
+    phantoms(tmp_path, 40, label_columns=["is_amd", "dr_grade"], unknown_share=0.5)
+    examples, _ = load_examples(load_config(write_config(tmp_path)), None)
+    is_amd, dr_grade = (CONDITION_NAMES.index(name) for name in ("is_amd", "dr_grade"))
+    for column in (is_amd, dr_grade):
+        assert 0.2 < (examples.codes[:, column] == -1).mean() < 0.8
+    labelled = [is_amd, dr_grade, *range(CONDITION_NAMES.index("is_fundus"), CONDITION_NAMES.index("eye_side"))]
+    assert (np.delete(examples.codes, labelled, axis=1) == -1).all()
+
+
+def test_dropping_labels_only_makes_them_unknown(tmp_path: Path) -> None:
+    stage = load_config(write_config(tmp_path)).generator
+    codes = torch.randint(-1, 2, (4000, 16), generator=torch.Generator().manual_seed(0))
+    dropped = drop_labels(codes, stage, torch.Generator().manual_seed(1))
+    changed = dropped != codes
+    assert (dropped[changed] == -1).all()
+    whole = (dropped == -1).all(dim=1).float().mean().item()
+    assert whole == pytest.approx(stage.condition_dropout, abs=0.02)
+
+
+def test_a_mirrored_eye_is_the_other_eye() -> None:
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    codes = np.full((2, 16), -1, dtype=np.int8)
+    codes[0, -1] = 0
+    straight, _ = Examples(images, codes).take(np.arange(2), np.array([False, False]))
+    mirrored, labels = Examples(images, codes).take(np.arange(2), np.array([True, True]))
+    assert torch.equal(mirrored, straight.flip(-1))
+    assert labels[:, -1].tolist() == [1, -1]
+
+
+def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
+    folders = [tmp_path / "unbroken", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+        phantoms(folder, 64, label_columns=["is_amd"])
+    configs = [write_config(f, images=4000, batch_size=8, checkpoint_images=400, sample_images=10**6) for f in folders]
+    process = subprocess.Popen(command(configs[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoints = folders[1] / "run" / "generator" / "checkpoints"
+    deadline = time.monotonic() + 200
+    while not list(checkpoints.glob("images-*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folders[1] / "run" / "pipeline").exists()
+
+    for config in configs:
+        train(load_config(config))
+    unbroken, resumed = (losses(folder) for folder in folders)
+    assert len(unbroken) == 10
+    assert resumed == pytest.approx(unbroken, abs=1e-5)
+    weights = [load_file(f / "run" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors") for f in folders]
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+
+
+def test_two_processes_are_two_halves_of_one_batch(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, parts in zip(folders, (2, 1), strict=True):
+        folder.mkdir()
+        phantoms(folder, 64, label_columns=["is_amd"])
+        write_config(folder, images=800, accumulation_steps=parts, sample_images=10**6)
+    train(load_config(folders[0] / "config.yaml"))
+    launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    subprocess.run(command(folders[1] / "config.yaml", *launcher), check=True, capture_output=True, timeout=300)
+    assert losses(folders[1]) == pytest.approx(losses(folders[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_size": 16}, r"generator\.model\.sample_size is 16, but must be 32"),
+        ({"in_channels": 4}, r"generator\.model\.in_channels is 4, but must be 3"),
+        ({"blocks": 3}, r"generator\.model cannot be built"),
+        ({"norm_num_groups": 7}, r"generator\.model cannot be built"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_any_work(tmp_path: Path, change: dict, message: str) -> None:
+    phantoms(tmp_path, 4, label_columns=["is_amd"])
+    path = write_config(tmp_path)
+    values = yaml.safe_load(path.read_text())
+    values["generator"]["model"] = UNET | change
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=message):
+        train(load_config(path))
+    assert not (tmp_path / "run" / "cache").exists()
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+    phantoms(tmp_path, 8, label_columns=["is_amd"])
+    config: TrainingConfig = load_config(write_config(tmp_path, batch_size=9, accumulation_steps=2))
+    with pytest.raises(ConfigError, match=r"optimizer\.batch_size is 9, but must be a multiple of .* 1 x 2"):
+        train(config)
