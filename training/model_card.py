@@ -65,7 +65,7 @@ def make_record(
     stages["generator"]["parameters"] += sum(p.numel() for p in pipeline.condition_encoder.parameters())
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "config": asdict(config),
+        "config": {key: value for key, value in asdict(config).items() if key != "path"},
         "machine": gpu or f"{torch.get_num_threads()} {platform.machine()} CPU cores",
         "torch": torch.__version__.split("+")[0],
         "num_photographs": len(codes),

@@ -9,7 +9,6 @@ The same command goes on after an interruption. The result is `<output_dir>/vae`
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import nn
 
-from training.config import AutoencoderConfig, ConfigError, TrainingConfig, load_config
+from training.command_line import run_stage
+from training.config import AutoencoderConfig, ConfigError, TrainingConfig
 from training.data import PreparedData, prepare_data
 from training.engine import Trainer
 from training.images import to_images, to_tensor
@@ -112,16 +112,5 @@ def train(config: TrainingConfig) -> Path:
     return output / "vae"
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
-    try:
-        folder = train(load_config(parser.parse_args().config))
-    except ConfigError as error:
-        raise SystemExit(f"error: {error}") from None
-    print(f"the autoencoder is in {folder}")
-
-
 if __name__ == "__main__":
-    main()
+    run_stage(train, (__doc__ or "").splitlines()[0])

@@ -9,7 +9,6 @@ The same command goes on after an interruption. The result is `<output_dir>/pipe
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -24,7 +23,8 @@ from torch import nn
 
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES, UNKNOWN
-from training.config import ConfigError, GeneratorConfig, TrainingConfig, load_config
+from training.command_line import run_stage
+from training.config import ConfigError, GeneratorConfig, TrainingConfig
 from training.data import prepare_data
 from training.engine import Trainer, seeded_generator
 from training.examples import Examples, encode_examples, make_examples
@@ -178,6 +178,8 @@ def train(config: TrainingConfig) -> Path:
     stage, output = config.generator, Path(config.output_dir)
     accelerator = Accelerator(mixed_precision=config.mixed_precision)
     vae = load_autoencoder(config)
+    if vae is not None:
+        vae.to(accelerator.device)
     unet, encoder = build_models(config)
     with accelerator.main_process_first():
         training, validation = load_examples(config, vae)
@@ -203,16 +205,5 @@ def train(config: TrainingConfig) -> Path:
     return output / "pipeline"
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
-    try:
-        folder = train(load_config(parser.parse_args().config))
-    except ConfigError as error:
-        raise SystemExit(f"error: {error}") from None
-    print(f"the pipeline is in {folder}")
-
-
 if __name__ == "__main__":
-    main()
+    run_stage(train, (__doc__ or "").splitlines()[0])

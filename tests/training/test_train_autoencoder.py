@@ -5,6 +5,7 @@ import numpy as np
 import torch
 import yaml
 from diffusers import AutoencoderKL, DiffusionPipeline
+from huggingface_hub import ModelCard
 
 from tests.phantom import write_phantom_dataset
 from training.config import load_config
@@ -59,12 +60,26 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
     assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.2
     assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.2
 
-    pipeline = DiffusionPipeline.from_pretrained(train_generator(config), trust_remote_code=True)
+    folder = train_generator(config)
+    pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
     with torch.no_grad():
         decoded = to_images(pipeline.decode_latents(latents[:8]))
     assert np.abs(decoded.astype(int) - images[:8]).mean() < 25
     assert pipeline({"is_amd": 1}, num_inference_steps=2).images[0].size == (32, 32)
     assert (tmp_path / "run" / "generator" / "samples.png").exists()
+
+    card = ModelCard.load(folder / "README.md")
+    record = json.loads((folder / "training_run.json").read_text())
+    assert card.data.license == "cc-by-nc-sa-4.0"
+    assert card.data.library_name == "diffusers"
+    assert record["stages"]["autoencoder"]["images_seen"] == 1600
+    assert record["stages"]["generator"]["images_seen"] == 80
+    assert record["num_photographs"] + record["num_held_out"] == 64
+    is_amd = record["labels"]["is_amd"]
+    assert is_amd["known"] == is_amd["0"] + is_amd["1"] == record["num_photographs"]
+    assert f"| `is_amd` | {is_amd['known']} | {is_amd['1']} |" in card.text
+    assert "| `is_gc` | 0 | 0 |" in card.text
+    assert "$" not in card.text
 
 
 def test_images_and_tensors_are_each_others_inverse() -> None:

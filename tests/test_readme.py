@@ -1,0 +1,56 @@
+"""The snippets of the README are run as they are printed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CARD = (ROOT / "pipeline_synfundus" / "README.md").read_text(encoding="utf-8")
+
+
+def snippets(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def run(command: list[str], folder: Path) -> str:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README's relative paths hold, with a dataset as `make demo` leaves it, but smaller."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("pipeline_synfundus", "dataset_script"):
+        shutil.copytree(ROOT / name, folder / name)
+    demo = ["-m", "dataset_script.generate", "--num-rows", "3", "--num-inference-steps", "2", "--out", "synfundus-1m"]
+    run([sys.executable, *demo], folder)
+    return folder
+
+
+@pytest.mark.parametrize("snippet", snippets(README, "python"), ids=lambda text: text.splitlines()[0][:40])
+def test_a_python_snippet_of_the_readme_runs_as_printed(clone: Path, snippet: str) -> None:
+    run([sys.executable, "-c", snippet], clone)
+
+
+def test_the_snippet_of_the_model_card_runs_as_printed(clone: Path) -> None:
+    (snippet,) = snippets(CARD, "python")
+    run([sys.executable, "-c", snippet], clone)
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^make \w+", README, flags=re.MULTILINE))))
+def test_the_make_commands_of_the_readme_exist(line: str) -> None:
+    assert subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)|src=\"([^\"]+)\"", README))
+def test_the_files_that_the_readme_points_at_exist(target: tuple[str, str]) -> None:
+    assert (ROOT / "".join(target)).exists()

@@ -1,0 +1,26 @@
+"""The command line that both stages share: `--config FILE`, errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from training.checkpoint import CheckpointError
+from training.config import ConfigError, TrainingConfig, load_config
+
+
+def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None:
+    """Reads the configuration named on the command line and trains one stage.
+
+    Args:
+        train: trains and returns the folder of the result.
+        description: what `--help` says.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
+    try:
+        folder = train(load_config(parser.parse_args().config))
+    except (ConfigError, CheckpointError) as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"the result is in {folder}")
