@@ -92,7 +92,7 @@ CARDINALITIES: tuple[int, ...] = tuple(label.cardinality for label in CONDITION_
 
 _BY_NAME = {label.name: label for label in CONDITION_LABELS}
 # The other columns of a dataset row: a row can be given back as a condition as it is.
-_ROW_COLUMNS = frozenset({"image", "idx"})
+_ROW_COLUMNS = frozenset({"image", "idx", "file_name"})
 
 
 class ConditionError(ValueError):
@@ -108,7 +108,7 @@ def get_label(name: str) -> Label:
     try:
         return _BY_NAME[name]
     except (KeyError, TypeError):
-        close = difflib.get_close_matches(str(name), CONDITION_NAMES, n=1)
+        close = difflib.get_close_matches(str(name).lower(), CONDITION_NAMES, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(CONDITION_NAMES)}"
         raise ConditionError(f"unknown label {name!r}; {hint}") from None
 
@@ -143,15 +143,22 @@ def parse_value(name: str, value: Any) -> int:
     return number
 
 
+def _is_mapping(value: Any) -> bool:
+    """Whether this maps names to values: a mapping, or a row (`Series`) of a pandas table, but no table."""
+    return isinstance(value, Mapping) or (
+        hasattr(value, "keys") and hasattr(value, "items") and not hasattr(value, "columns")
+    )
+
+
 def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
     """Returns a condition with a value for each of the sixteen condition labels, checked.
 
     What is left out is healthy and readable (0 for diseases, 1 for readability); the eye side left out is unknown.
-    `is_fundus=0` makes the other three readability labels 0. The columns `image` and `idx` of a dataset row are
-    passed over.
+    `is_fundus=0` makes the other three readability labels 0. The columns `image`, `idx` and `file_name` of a dataset
+    row are passed over.
 
     Args:
-        condition: label names to values, see `parse_value`.
+        condition: label names to values, see `parse_value`; also a row of a pandas table.
 
     Returns:
         All condition labels in the order of `CONDITION_NAMES`, each with an integer value.
@@ -159,7 +166,7 @@ def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         ConditionError: for what is no mapping, an unknown label, a wrong value, or labels that contradict each other.
     """
-    if not isinstance(condition, Mapping):
+    if not _is_mapping(condition):
         kind = type(condition).__name__
         raise ConditionError(f"a condition is a mapping from label names to values, not {condition!r} of type {kind}")
     given = {name: parse_value(name, value) for name, value in condition.items() if name not in _ROW_COLUMNS}
@@ -195,7 +202,7 @@ def complete_conditions(conditions: Any) -> list[dict[str, int]]:
     Raises:
         ConditionError: as `complete_condition`, with the row's number in front; and for an empty input.
     """
-    if isinstance(conditions, Mapping):
+    if _is_mapping(conditions):
         return [complete_condition(conditions)]
     if hasattr(conditions, "to_dict") and hasattr(conditions, "columns"):
         conditions = conditions.to_dict("records")

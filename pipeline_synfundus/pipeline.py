@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput, UNet2DModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.schedulers import KarrasDiffusionSchedulers
@@ -26,6 +28,11 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
 
+def _is_number(value: Any, kind: type = Real) -> bool:
+    """Whether this is a number of Python's or NumPy's, and no boolean."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _package_encoder_module() -> str | None:
     """The encoder's module in the installed package; None where diffusers loaded this file from a model folder."""
     name = f"{__package__}.condition_encoder.condition_encoder"
@@ -34,6 +41,14 @@ def _package_encoder_module() -> str | None:
     except ImportError:
         return None
     return name
+
+
+def _edit_config(path: Path, changes: Mapping[str, Any]) -> None:
+    """Changes a configuration file, if it is there, and takes out where it was loaded from: a path of this machine."""
+    if path.is_file():
+        config = json.loads(path.read_text(encoding="utf-8")) | changes
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class SynFundusPipeline(DiffusionPipeline):
@@ -113,8 +128,9 @@ class SynFundusPipeline(DiffusionPipeline):
             output_type: `pil`, `np` (float, (N, H, W, 3) in [0, 1]), `pt` (the same as (N, 3, H, W)) or `latent`.
             return_dict: whether to return an `ImagePipelineOutput` rather than a tuple.
             callback_on_step_end: called as `f(pipe, step, timestep, tensors)` after each step; may return changed
-                tensors, and may set `pipe._interrupt = True`.
-            callback_on_step_end_tensor_inputs: names of the tensors that the callback gets; `latents` is there.
+                tensors, and may set `pipe._interrupt = True` or another `pipe._guidance_scale`.
+            callback_on_step_end_tensor_inputs: names of the tensors that the callback gets; `latents` is there. A
+                `PipelineCallback` of diffusers names its own.
 
         Returns:
             An `ImagePipelineOutput` with the field `images`, or a tuple with the images alone.
@@ -124,6 +140,8 @@ class SynFundusPipeline(DiffusionPipeline):
             ValueError: for any other argument that cannot be used. Both name the argument, the value and what is
                 allowed, before any work is done.
         """
+        if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
         complete = complete_conditions(conditions)
         self.check_inputs(
             num_images_per_condition,
@@ -148,11 +166,11 @@ class SynFundusPipeline(DiffusionPipeline):
         step_options = self._step_options(generator, eta)
         first, last = (bound * len(timesteps) for bound in guidance_interval)
 
-        with self.progress_bar(total=num_inference_steps) as progress_bar:
+        with self.progress_bar(total=self._num_timesteps) as progress_bar:
             for step, timestep in enumerate(timesteps):
                 if self.interrupt:
                     continue
-                guided = guidance_scale != 1 and first <= step < last
+                guided = self.guidance_scale != 1 and first <= step < last
                 prediction = self._predict(latents, timestep, conditional, unconditional if guided else None)
                 latents = self.scheduler.step(prediction, timestep, latents, **step_options, return_dict=False)[0]
                 latents = latents.to(prediction.dtype)  # some schedulers compute and return float32
@@ -183,14 +201,15 @@ class SynFundusPipeline(DiffusionPipeline):
             ("num_images_per_condition", num_images_per_condition),
             ("num_inference_steps", num_inference_steps),
         ):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            if not _is_number(count, Integral) or count < 1:
                 raise ValueError(f"{name} is {count!r}, but must be an integer of 1 or more")
-        if not isinstance(guidance_scale, (int, float)) or not 0 <= guidance_scale < float("inf"):
+        if not _is_number(guidance_scale) or not 0 <= guidance_scale < float("inf"):
             raise ValueError(f"guidance_scale is {guidance_scale!r}, but must be a number of 0 or more")
         pair = isinstance(guidance_interval, Sequence) and len(guidance_interval) == 2
+        pair = pair and all(_is_number(bound) for bound in guidance_interval)
         if not pair or not 0 <= guidance_interval[0] <= guidance_interval[1] <= 1:
             raise ValueError(f"guidance_interval is {guidance_interval!r}, but must be (lo, hi), 0 <= lo <= hi <= 1")
-        if not 0 <= eta <= 1:
+        if not _is_number(eta) or not 0 <= eta <= 1:
             raise ValueError(f"eta is {eta!r}, but must be in [0, 1]")
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type is {output_type!r}, but must be one of {', '.join(OUTPUT_TYPES)}")
@@ -270,15 +289,22 @@ class SynFundusPipeline(DiffusionPipeline):
     @staticmethod
     def _make_generators(generator: Generators, batch_size: int) -> torch.Generator | list[torch.Generator] | None:
         """Turns seeds into CPU generators, whose noise is the same on every device."""
-        if generator is None or isinstance(generator, torch.Generator):
-            return generator
+
+        def make(entry: Any) -> torch.Generator:
+            if isinstance(entry, torch.Generator):
+                return entry
+            if not _is_number(entry, Integral):
+                allowed = "a torch.Generator, a seed, or a list of them"
+                raise ValueError(f"generator is {generator!r}, but must be {allowed}")
+            return torch.Generator().manual_seed(int(entry))
+
+        if generator is None:
+            return None
         if isinstance(generator, Sequence) and not isinstance(generator, str):
             if len(generator) != batch_size:
                 raise ValueError(f"generator has {len(generator)} entries, but {batch_size} images are asked for")
-            return [SynFundusPipeline._make_generators(entry, 1) for entry in generator]  # type: ignore[misc]
-        if not isinstance(generator, int) or isinstance(generator, bool):
-            raise ValueError(f"generator is {generator!r}, but must be a torch.Generator, a seed, or a list of them")
-        return torch.Generator().manual_seed(generator)
+            return [make(entry) for entry in generator]
+        return make(generator)
 
     @classmethod
     def from_pretrained(
@@ -318,12 +344,15 @@ class SynFundusPipeline(DiffusionPipeline):
         super().save_config(save_directory, push_to_hub=False, **kwargs)
         folder = Path(save_directory)
         here = Path(inspect.getfile(type(self)))
-        encoder = Path(inspect.getfile(type(self.condition_encoder)))
-        index = json.loads((folder / self.config_name).read_text(encoding="utf-8"))
-        index.pop("_name_or_path", None)  # a path of this machine
-        index["_class_name"] = [here.stem, type(self).__name__]
-        index["condition_encoder"] = [encoder.stem, type(self.condition_encoder).__name__]
-        (folder / self.config_name).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        encoder_class = type(getattr(self.condition_encoder, "_orig_mod", self.condition_encoder))  # torch.compile's
+        encoder = Path(inspect.getfile(encoder_class))
+        lists = {
+            "_class_name": [here.stem, type(self).__name__],
+            "condition_encoder": [encoder.stem, encoder_class.__name__],
+        }
+        _edit_config(folder / self.config_name, lists)
+        for name in self.components:
+            _edit_config(folder / name / "config.json", {})
         for source, target in (
             (here, folder / here.name),
             (here.with_name("labels.py"), folder / "labels.py"),

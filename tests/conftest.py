@@ -1,11 +1,16 @@
 """Fixtures for all tests. Nothing here needs the network, a GPU or photographs."""
 
 import os
+import tempfile
 
+# diffusers copies the code of the folders that it loads here, over what another process may be reading.
+os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="synfundus-modules-")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +21,10 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DModel
 
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

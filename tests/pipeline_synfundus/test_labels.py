@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline_synfundus import labels
 from pipeline_synfundus.labels import (
     CARDINALITIES,
     CONDITION_LABELS,
@@ -42,6 +44,15 @@ def test_neither_torch_nor_datasets_is_imported() -> None:
     code = "import sys, pipeline_synfundus.labels; print(sorted({'torch', 'diffusers', 'datasets'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_file_alone_needs_only_the_standard_library(tmp_path: Path) -> None:
+    """As diffusers copies it, in an isolated Python without installed packages."""
+    (tmp_path / "labels.py").write_bytes(Path(labels.__file__).read_bytes())
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import labels; print(labels.complete_condition({'is_gc': 1}))"
+    command = [sys.executable, "-I", "-S", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == str(complete_condition({"is_gc": 1}))
 
 
 def test_what_is_left_out_is_healthy_and_readable_and_either_eye() -> None:
@@ -87,6 +98,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: Any, mess
         ("is_gcc", "is_gc"),
         ("is_maculr_readable", "is_macular_readable"),
         ("eyeside", "eye_side"),
+        ("IS_GC", "is_gc"),
     ],
 )
 def test_a_misspelt_label_gets_a_suggestion(name: str, suggestion: str) -> None:
@@ -141,6 +153,13 @@ def test_a_row_of_the_dataset_is_a_condition_as_it_is() -> None:
     assert complete_conditions([{"image": object(), "idx": 7, "is_gc": 1}])[0]["is_gc"] == 1
 
 
+def test_a_table_and_its_rows_are_conditions_as_the_release_has_them() -> None:
+    table = pd.DataFrame([{"file_name": "0/0.png", "dr_grade": 2}, {"file_name": "0/1.png", "dr_grade": 4}])
+    assert [condition["dr_grade"] for condition in complete_conditions(table)] == [2, 4]
+    assert [condition["dr_grade"] for condition in complete_conditions([row for _, row in table.iterrows()])] == [2, 4]
+    assert complete_conditions(table.iloc[1]) == [complete_condition({"dr_grade": 4})]
+
+
 def test_an_error_in_a_list_names_the_row() -> None:
     with pytest.raises(ConditionError, match=r"conditions\[1\]: is_gc is 7"):
         complete_conditions([{}, {"is_gc": 7}])
@@ -156,8 +175,11 @@ def test_codes_and_conditions_are_each_others_inverse() -> None:
     complete = complete_condition({"dr_grade": 4, "is_rvo": None, "is_macular_readable": 0, "eye_side": 1})
     assert to_codes(complete) == [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 1, 0, 1, 1, 1]
     assert from_codes(to_codes(complete)) == complete
+    assert from_codes(np.array(to_codes(complete), dtype=np.int8)) == complete
     with pytest.raises(ConditionError, match="3 values given; allowed are 16"):
         from_codes([0, 1, 2])
+    with pytest.raises(ConditionError, match="dr_grade is 9; allowed are 0 to 4"):
+        from_codes([9] + [0] * 15)
 
 
 def test_descriptions_say_what_is_asked_for() -> None:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from diffusers import DiffusionPipeline
 
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 
 BUNDLED = Path(__file__).parents[2] / "pipeline_synfundus"
 CONDITION = {"dr_grade": 3, "is_dme": 1}
+needs_bundled_weights = pytest.mark.skipif(
+    not (BUNDLED / "unet" / "config.json").is_file(), reason="the folder pipeline_synfundus holds no weights"
+)
 
 # Runs in a process of its own, in which the package cannot be imported, as on a machine that has only diffusers.
 STRANGER = """
@@ -26,6 +30,13 @@ sys.meta_path.insert(0, Block())
 import numpy as np
 from diffusers import DiffusionPipeline
 
+try:
+    import pipeline_synfundus
+except ImportError:
+    pass
+else:
+    raise SystemExit("the package is importable")
+
 source, copy, output = sys.argv[1:]
 condition = {"dr_grade": 3, "is_dme": 1}
 images = []
@@ -33,6 +44,8 @@ for folder in (source, copy):
     pipe = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
     images.append(pipe([condition] * 2, generator=[1, 2], num_inference_steps=2, output_type="np"))
     pipe.save_pretrained(copy)
+pipe = type(pipe).from_pretrained(copy, trust_remote_code=True)  # by the class of the folder
+images.append(pipe([condition] * 2, generator=[1, 2], num_inference_steps=2, output_type="np"))
 try:
     pipe({"dr_grad": 3})
 except ValueError as error:
@@ -48,7 +61,7 @@ def generate(pipeline: DiffusionPipeline) -> np.ndarray:
 
 
 def load_as_a_stranger(source: Path, scratch: Path) -> np.ndarray:
-    """Images of `source` and of the copy that the loaded pipeline saves, made where the package is not importable."""
+    """Images of `source` and, twice, of the copy that it saves, made where the package is not importable."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["HF_MODULES_CACHE"] = str(scratch / "modules")
     command = [sys.executable, "-P", "-c", STRANGER, str(source), str(scratch / "copy"), str(scratch / "images.npy")]
@@ -64,6 +77,7 @@ def test_the_folder_loads_and_saves_where_the_package_is_not_installed(
     expected = generate(tiny_pipeline)
     assert np.abs(images[0] - expected).max() < 1e-5
     assert np.array_equal(images[0], images[1])
+    assert np.array_equal(images[0], images[2])
 
 
 def test_the_package_loads_a_folder_without_running_its_code(
@@ -74,20 +88,50 @@ def test_the_package_loads_a_folder_without_running_its_code(
     assert type(loaded.condition_encoder) is FundusConditionEncoder
     assert np.array_equal(generate(loaded), generate(tiny_pipeline))
     loaded.save_pretrained(tmp_path / "copy")
+    trusted = DiffusionPipeline.from_pretrained(tmp_path / "copy", trust_remote_code=True)
+    assert type(trusted) is not SynFundusPipeline
+    assert np.array_equal(generate(trusted), generate(tiny_pipeline))
     for name in ("pipeline.py", "labels.py", "condition_encoder/condition_encoder.py"):
         copied, own = tmp_path / "copy" / name, BUNDLED / name
         assert copied.read_text() == own.read_text()
         copied.write_text("raise RuntimeError('code of the folder was run')\n")
-    assert np.array_equal(generate(SynFundusPipeline.from_pretrained(tmp_path / "copy")), generate(tiny_pipeline))
+    for options in ({}, {"trust_remote_code": True}):
+        loaded = SynFundusPipeline.from_pretrained(tmp_path / "copy", **options)
+        assert np.array_equal(generate(loaded), generate(tiny_pipeline))
 
 
-def test_the_index_has_the_list_form_and_no_path_of_this_machine(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
+def read_index(folder: Path) -> dict:
+    return json.loads((folder / "model_index.json").read_text())
+
+
+def test_the_index_has_the_list_form(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
     SynFundusPipeline.from_pretrained(tiny_pipeline_dir).save_pretrained(tmp_path / "copy")
-    index = json.loads((tmp_path / "copy" / "model_index.json").read_text())
+    index = read_index(tmp_path / "copy")
     assert index["_class_name"] == ["pipeline", "SynFundusPipeline"]
     assert index["condition_encoder"] == ["condition_encoder", "FundusConditionEncoder"]
     assert index["unet"] == ["diffusers", "UNet2DModel"]
-    assert str(tiny_pipeline_dir) not in json.dumps(index)
+    assert index == read_index(tiny_pipeline_dir)
+
+
+def test_no_saved_file_says_where_it_was_loaded_from(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
+    trusted = DiffusionPipeline.from_pretrained(tiny_pipeline_dir, trust_remote_code=True)
+    for number, loaded in enumerate((trusted, SynFundusPipeline.from_pretrained(tiny_pipeline_dir))):
+        assert loaded.unet.config._name_or_path == str(tiny_pipeline_dir / "unet")
+        copy = tmp_path / str(number)
+        loaded.save_pretrained(copy)
+        configs = {path.relative_to(copy): path.read_text() for path in copy.rglob("*.json")}
+        assert len(configs) == 5
+        for path, text in configs.items():
+            assert "_name_or_path" not in text, path
+            assert str(tiny_pipeline_dir) not in text, path
+
+
+def test_a_compiled_encoder_is_saved_as_what_it_was(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
+    loaded = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    loaded.condition_encoder = torch.compile(loaded.condition_encoder)
+    loaded.save_pretrained(tmp_path / "copy")
+    assert read_index(tmp_path / "copy") == read_index(tiny_pipeline_dir)
+    assert [path.name for path in (tmp_path / "copy" / "condition_encoder").glob("*.py")] == ["condition_encoder.py"]
 
 
 def test_without_an_autoencoder(tiny_pixel_pipeline: SynFundusPipeline, tmp_path: Path) -> None:
@@ -110,12 +154,14 @@ def test_code_of_a_folder_needs_trust(tiny_pipeline_dir: Path) -> None:
         DiffusionPipeline.from_pretrained(tiny_pipeline_dir)
 
 
+@needs_bundled_weights
 def test_the_bundled_weights_load_for_strangers_and_for_the_package(tmp_path: Path) -> None:
     images = load_as_a_stranger(BUNDLED, tmp_path)
     assert images.shape[-3:] == (128, 128, 3)
     assert np.abs(images[0] - generate(SynFundusPipeline.from_pretrained())).max() < 1e-4
 
 
+@needs_bundled_weights
 def test_the_bundled_weights_are_safetensors_and_small() -> None:
     weights = [path for path in BUNDLED.rglob("*") if path.suffix in (".safetensors", ".bin", ".pt", ".pth")]
     assert {path.suffix for path in weights} == {".safetensors"}

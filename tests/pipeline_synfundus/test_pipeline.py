@@ -1,15 +1,24 @@
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGCutoffCallback
 from PIL import Image
 
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import ConditionError
+from pipeline_synfundus.labels import ConditionError, complete_condition, to_codes
 
 DR = {"dr_grade": 3, "is_dme": 1}
 SCHEDULERS = [
@@ -19,6 +28,7 @@ SCHEDULERS = [
     (DPMSolverMultistepScheduler, {}, {}),
     (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}, {}),
     (UniPCMultistepScheduler, {}, {}),
+    (EulerDiscreteScheduler, {}, {}),
 ]
 
 
@@ -56,6 +66,22 @@ def test_output_types(tiny_pipeline: SynFundusPipeline) -> None:
     assert 0 <= array.min() < array.max() <= 1
     assert np.allclose(tensor.permute(0, 2, 3, 1).numpy(), array)
     assert np.abs(np.asarray(pil[0]) - array[0] * 255).max() <= 0.5
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_latents_are_decoded_as_they_were_normalised(tiny_pipeline_dir: str, statistics: bool) -> None:
+    vae = AutoencoderKL.from_pretrained(tiny_pipeline_dir, subfolder="vae")
+    if statistics:
+        mean, std = (torch.tensor(vae.config[name]).view(1, 4, 1, 1) for name in ("latents_mean", "latents_std"))
+    else:
+        vae.register_to_config(latents_mean=None, latents_std=None, scaling_factor=0.5, shift_factor=0.25)
+        mean, std = 0.25, 2.0
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir, vae=vae)
+    pipeline.set_progress_bar_config(disable=True)
+    latents = run(pipeline, DR, generator=0, output_type="latent")
+    with torch.no_grad():
+        expected = vae.decode(latents * std + mean).sample / 2 + 0.5
+    assert torch.allclose(run(pipeline, DR, generator=0, output_type="pt"), expected.clamp(0, 1), atol=1e-6)
 
 
 def test_a_tuple_instead_of_an_output_object(tiny_pipeline: SynFundusPipeline) -> None:
@@ -99,6 +125,34 @@ def test_an_image_is_the_same_alone_as_in_a_batch_with_any_scheduler(
     assert np.abs(batch[1] - batch[2]).max() > 1e-3
 
 
+@pytest.mark.parametrize(("scheduler", "config", "options"), SCHEDULERS)
+def test_a_perfect_prediction_gives_the_image_with_any_scheduler(
+    tiny_pixel_pipeline: SynFundusPipeline, scheduler: type, config: dict, options: dict
+) -> None:
+    """If all photographs were this one, v would be known exactly, and sampling would have to end at it."""
+    photograph = torch.linspace(-0.9, 0.9, 3 * 8 * 8).reshape(1, 3, 8, 8)
+    pipeline = SynFundusPipeline(**tiny_pixel_pipeline.components)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **config)
+    alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
+    samples = []
+
+    def predict(module: Any, inputs: tuple, output: Any) -> tuple[torch.Tensor]:
+        sample, timestep = inputs
+        samples.append(sample)
+        alpha, sigma = alphas_cumprod[int(timestep)].sqrt(), (1 - alphas_cumprod[int(timestep)]).sqrt()
+        return (alpha * (sample - alpha * photograph) / sigma - sigma * photograph,)
+
+    hook = pipeline.unet.register_forward_hook(predict)
+    try:
+        images = run(pipeline, DR, generator=1, num_inference_steps=3, output_type="latent", **options)
+    finally:
+        hook.remove()
+    noise = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(samples[0][:1], noise, atol=1e-3), "the UNet is to see noise of variance 1 first"
+    assert (images - photograph).abs().max() < 1e-3
+
+
 def test_eta_makes_ddim_random(swapped: SynFundusPipeline) -> None:
     swapped.scheduler = DDIMScheduler.from_config(swapped.scheduler.config)
     straight, noisy = (run(swapped, DR, generator=[1], eta=eta) for eta in (0.0, 1.0))
@@ -110,7 +164,9 @@ def test_seeds_and_generators_are_the_same(tiny_pipeline: SynFundusPipeline) -> 
     by_generator = run(tiny_pipeline, [DR, DR], generator=generators)
     by_seed = run(tiny_pipeline, [DR, DR], generator=[1, 2])
     assert np.array_equal(by_generator, by_seed)
+    assert np.array_equal(run(tiny_pipeline, [DR, DR], generator=list(np.arange(1, 3))), by_seed)
     assert np.array_equal(run(tiny_pipeline, DR, generator=1), run(tiny_pipeline, DR, generator=[1]))
+    assert np.abs(by_seed[0] - by_seed[1]).max() > 1e-3
 
 
 def test_latents_can_be_given(tiny_pipeline: SynFundusPipeline) -> None:
@@ -133,21 +189,28 @@ def test_guidance_is_one_doubled_forward_in_its_interval_and_free_without(
     assert batches == [2, 4, 4, 2]
 
 
+def test_guidance_in_an_empty_interval_is_no_guidance(tiny_pipeline: SynFundusPipeline) -> None:
+    without = run(tiny_pipeline, DR, generator=1, guidance_scale=1)
+    assert np.array_equal(run(tiny_pipeline, DR, generator=1, guidance_scale=3, guidance_interval=(0.5, 0.5)), without)
+    assert np.abs(run(tiny_pipeline, DR, generator=1, guidance_scale=3) - without).max() > 1e-3
+
+
 def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    outputs: list[torch.Tensor] = []
-    hook = tiny_pipeline.unet.register_forward_hook(lambda module, inputs, output: outputs.append(output[0]))
-    try:
-        guided = run(
-            tiny_pipeline, DR, latents=latents, num_inference_steps=1, guidance_scale=2.5, output_type="latent"
-        )
-    finally:
-        hook.remove()
-    without, with_labels = outputs[0].chunk(2)
+    guided = run(tiny_pipeline, DR, latents=latents, num_inference_steps=1, guidance_scale=2.5, output_type="latent")
+
     scheduler = DPMSolverMultistepScheduler.from_config(tiny_pipeline.scheduler.config)
     scheduler.set_timesteps(1)
+    (timestep,) = scheduler.timesteps
+    codes = torch.tensor([to_codes(complete_condition(DR)), [-1] * 16])
+    with torch.no_grad():
+        with_labels, without = (
+            tiny_pipeline.unet(latents, timestep, class_labels=tiny_pipeline.condition_encoder(row[None])).sample
+            for row in codes
+        )
+    assert (with_labels - without).abs().max() > 1e-2
     prediction = without + 2.5 * (with_labels - without)
-    expected = scheduler.step(prediction, scheduler.timesteps[0], latents).prev_sample
+    expected = scheduler.step(prediction, timestep, latents).prev_sample
     assert torch.allclose(guided, expected, atol=1e-5)
 
 
@@ -177,18 +240,55 @@ def test_the_callback_can_interrupt(tiny_pipeline: SynFundusPipeline, batches: l
     assert batches == [1, 1, 1, 1], "an interruption must not outlast its call"
 
 
+def test_the_callback_can_end_guidance(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
+    def end(pipeline: Any, step: int, timestep: int, tensors: dict) -> dict:
+        pipeline._guidance_scale = 3.0 if step < 1 else 1.0
+        return tensors
+
+    run(tiny_pipeline, DR, callback_on_step_end=end, guidance_scale=3.0)
+    assert batches == [2, 2, 1, 1]
+
+
+class Blank(PipelineCallback):
+    """One of diffusers' callback objects, which name the tensors that they want."""
+
+    tensor_inputs: ClassVar[list[str]] = ["latents"]
+
+    def callback_fn(self, pipeline: Any, step_index: int, timesteps: int, callback_kwargs: dict) -> dict:
+        return {"latents": torch.zeros_like(callback_kwargs["latents"])}
+
+
+def test_callback_objects_of_diffusers_name_their_tensors(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
+    options = {"callback_on_step_end_tensor_inputs": [], "output_type": "latent"}
+    for callback in (Blank(), MultiPipelineCallbacks([Blank()])):
+        assert not run(tiny_pipeline, DR, callback_on_step_end=callback, **options).any()
+    batches.clear()
+    with pytest.raises(ValueError, match=r"has \['prompt_embeds'\], but may have \['latents'\]"):
+        run(tiny_pipeline, DR, callback_on_step_end=SDCFGCutoffCallback(cutoff_step_ratio=0.5))
+    assert batches == []
+
+
 def test_pixels_without_an_autoencoder(tiny_pixel_pipeline: SynFundusPipeline) -> None:
     assert tiny_pixel_pipeline.vae is None
     assert run(tiny_pixel_pipeline, [DR, {}], generator=[1, 2]).shape == (2, 8, 8, 3)
 
 
-def test_the_progress_bar_counts_steps(tiny_pipeline: SynFundusPipeline, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny_pipeline.set_progress_bar_config(disable=False)
+@pytest.mark.parametrize(("scheduler", "count"), [(DPMSolverMultistepScheduler, 3), (HeunDiscreteScheduler, 5)])
+def test_the_progress_bar_counts_evaluations_of_the_unet(
+    swapped: SynFundusPipeline,
+    batches: list[int],
+    capsys: pytest.CaptureFixture[str],
+    scheduler: type,
+    count: int,
+) -> None:
+    swapped.scheduler = scheduler.from_config(swapped.scheduler.config)
+    swapped.set_progress_bar_config(disable=False)
     try:
-        run(tiny_pipeline, DR, num_inference_steps=3)
+        run(swapped, DR, num_inference_steps=3)
     finally:
-        tiny_pipeline.set_progress_bar_config(disable=True)
-    assert "3/3" in capsys.readouterr().err
+        swapped.set_progress_bar_config(disable=True)
+    assert len(batches) == swapped.num_timesteps == count
+    assert f"{count}/{count}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -203,6 +303,25 @@ def test_half_precision(tiny_pipeline_dir: str, dtype: torch.dtype) -> None:
     assert np.abs(images - full).mean() < 0.1
 
 
+def test_components_may_differ_in_precision(tiny_pipeline_dir: str) -> None:
+    pipeline = SynFundusPipeline.from_pretrained(
+        tiny_pipeline_dir, dtype={"unet": torch.bfloat16, "default": torch.float32}
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    assert (pipeline.unet.dtype, pipeline.vae.dtype) == (torch.bfloat16, torch.float32)
+    assert np.isfinite(run(pipeline, DR, generator=1)).all()
+
+
+def test_offloading_changes_no_image(tiny_pipeline_dir: str) -> None:
+    """The hooks are those of CUDA; here they move the components from the CPU to the CPU."""
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    expected = run(pipeline, DR, generator=[1])
+    pipeline.enable_model_cpu_offload(device="cpu")
+    assert all(hasattr(module, "_hf_hook") for module in (pipeline.condition_encoder, pipeline.unet, pipeline.vae))
+    for _ in range(2):
+        assert np.array_equal(run(pipeline, DR, generator=[1]), expected)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("offload", [False, True])
 def test_cuda_gives_the_image_of_the_cpu(tiny_pipeline_dir: str, offload: bool) -> None:
@@ -213,6 +332,7 @@ def test_cuda_gives_the_image_of_the_cpu(tiny_pipeline_dir: str, offload: bool) 
     else:
         pipeline.to("cuda")
     assert np.abs(run(pipeline, DR, generator=[1]) - expected).max() < 1e-2
+    assert pipeline.unet.device.type == pipeline.vae.device.type == ("cpu" if offload else "cuda")
 
 
 @pytest.mark.parametrize(
@@ -226,11 +346,19 @@ def test_cuda_gives_the_image_of_the_cpu(tiny_pipeline_dir: str, offload: bool) 
         ({"guidance_interval": (0.8, 0.2)}, r"guidance_interval is \(0.8, 0.2\), but must be \(lo, hi\)"),
         ({"guidance_interval": (0, 2)}, r"guidance_interval is \(0, 2\)"),
         ({"guidance_interval": 0.5}, r"guidance_interval is 0.5, but must be \(lo, hi\)"),
+        ({"guidance_interval": ("0", "1")}, r"guidance_interval is \('0', '1'\), but must be \(lo, hi\)"),
+        ({"guidance_scale": "2"}, "guidance_scale is '2', but must be a number of 0 or more"),
         ({"eta": 2}, r"eta is 2, but must be in \[0, 1\]"),
+        ({"eta": None}, r"eta is None, but must be in \[0, 1\]"),
+        ({"eta": float("nan")}, r"eta is nan, but must be in \[0, 1\]"),
         ({"output_type": "jpg"}, "output_type is 'jpg', but must be one of pil, np, pt, latent"),
         ({"generator": [1, 2]}, "generator has 2 entries, but 1 images are asked for"),
         ({"generator": "seed"}, "generator is 'seed', but must be a torch.Generator, a seed, or a list of them"),
         ({"generator": 1.5}, "generator is 1.5"),
+        ({"generator": [None]}, r"generator is \[None\], but must be a torch.Generator, a seed, or a list of them"),
+        ({"generator": [[1]]}, r"generator is \[\[1\]\]"),
+        ({"generator": [True]}, r"generator is \[True\]"),
+        ({"latents": torch.zeros(1, 4, 4, 4)}, r"latents has shape \(1, 4, 4, 4\), but must have shape \(1, 4, 8, 8\)"),
         ({"callback_on_step_end_tensor_inputs": ["noise"]}, r"has \['noise'\], but may have \['latents'\]"),
     ],
 )
@@ -240,6 +368,11 @@ def test_a_wrong_argument_is_refused_before_any_work(
     with pytest.raises(ValueError, match=message):
         run(tiny_pipeline, {}, **options)
     assert batches == []
+
+
+def test_numbers_of_numpy_are_numbers(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
+    run(tiny_pipeline, {}, num_inference_steps=np.int64(2), guidance_scale=np.float32(2), eta=np.float64(0))
+    assert batches == [2, 2]
 
 
 def test_a_wrong_condition_is_refused_before_any_work(tiny_pipeline: SynFundusPipeline, batches: list[int]) -> None:
