@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO_ROWS ?= 64
 
-.PHONY: help install demo test quality clean
+.PHONY: help install demo space test quality clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,6 +23,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## generate a small dataset with the bundled weights and draw a contact sheet
 	$(BIN)/python -m dataset_script.generate --num-rows $(DEMO_ROWS) --out synfundus-1m
 	$(BIN)/python -m dataset_script.contact_sheet synfundus-1m --out contact-sheet.png
+
+space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
+	$(BIN)/python space/app.py
 
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest
