@@ -63,6 +63,8 @@ class SynFundusPipeline(DiffusionPipeline):
         condition_encoder: a `FundusConditionEncoder` whose width is that of the UNet's time embedding.
         scheduler: any diffusers scheduler with the prediction type that the UNet was trained for.
         vae: an `AutoencoderKL`; without it the UNet works on pixels in [-1, 1].
+        default_num_inference_steps: denoising steps of a call that names none; saved in `model_index.json`.
+        default_guidance_scale: guidance scale of a call that names none; saved in `model_index.json`.
     """
 
     model_cpu_offload_seq = "condition_encoder->unet->vae"
@@ -75,9 +77,14 @@ class SynFundusPipeline(DiffusionPipeline):
         condition_encoder: ModelMixin,
         scheduler: KarrasDiffusionSchedulers,
         vae: ModelMixin | None = None,
+        default_num_inference_steps: int = 12,
+        default_guidance_scale: float = 2.0,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, condition_encoder=condition_encoder, scheduler=scheduler, vae=vae)
+        self.register_to_config(
+            default_num_inference_steps=default_num_inference_steps, default_guidance_scale=default_guidance_scale
+        )
         self.image_processor = VaeImageProcessor()
 
     @property
@@ -100,8 +107,8 @@ class SynFundusPipeline(DiffusionPipeline):
         self,
         conditions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any,
         num_images_per_condition: int = 1,
-        num_inference_steps: int = 12,
-        guidance_scale: float = 2.0,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         generator: Generators = None,
         latents: torch.Tensor | None = None,
@@ -117,8 +124,9 @@ class SynFundusPipeline(DiffusionPipeline):
             conditions: one mapping from label names to values, a list of them, or a table (pandas, or the rows of a
                 `datasets` dataset). What is left out is healthy and readable; None or -1 means unknown.
             num_images_per_condition: images per condition; the images of one condition stand together.
-            num_inference_steps: denoising steps, each one evaluation of the UNet.
-            guidance_scale: weight of classifier-free guidance, 0 or more; 1 means none and costs nothing.
+            num_inference_steps: denoising steps, each one evaluation of the UNet; the model's own default if None.
+            guidance_scale: weight of classifier-free guidance, 0 or more; 1 means none and costs nothing; the model's
+                own default if None.
             guidance_interval: the part of the denoising steps in which guidance acts, as fractions in [0, 1] of the
                 way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024).
             generator: a generator or a seed for the whole batch, or a list with one for each image: then an image is
@@ -142,6 +150,10 @@ class SynFundusPipeline(DiffusionPipeline):
         """
         if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        if num_inference_steps is None:
+            num_inference_steps = self.config.default_num_inference_steps
+        if guidance_scale is None:
+            guidance_scale = self.config.default_guidance_scale
         complete = complete_conditions(conditions)
         self.check_inputs(
             num_images_per_condition,

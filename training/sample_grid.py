@@ -23,15 +23,13 @@ def grid_conditions() -> list[dict[str, int]]:
     return [complete_condition(condition | {"eye_side": 0}) for condition in conditions]
 
 
-def draw_sample_grid(pipeline: SynFundusPipeline, path: Path, num_inference_steps: int, guidance_scale: float) -> None:
-    """Samples the grid and writes it as a PNG, whole or not at all."""
+def draw_sample_grid(pipeline: SynFundusPipeline, path: Path) -> None:
+    """Samples the grid at the pipeline's defaults and writes it as a PNG, whole or not at all."""
     conditions = grid_conditions()
     pipeline.set_progress_bar_config(desc="sample grid", leave=False)
     images: list[Image.Image] = pipeline(
         conditions,
         num_images_per_condition=COLUMNS,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
         generator=list(range(COLUMNS)) * len(conditions),
         return_dict=False,
     )[0]

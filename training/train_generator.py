@@ -184,11 +184,12 @@ def train(config: TrainingConfig) -> Path:
     with accelerator.main_process_first():
         training, validation = load_examples(config, vae)
     loss = DiffusionLoss(unet, encoder, training, stage)
-    pipeline = SynFundusPipeline(unet, encoder, DPMSolverMultistepScheduler(**SCHEDULE), vae)
+    scheduler = DPMSolverMultistepScheduler(**SCHEDULE)
+    pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, stage.num_inference_steps, stage.guidance_scale)
 
     def evaluate(path: Path) -> dict[str, float]:
         pipeline.to(accelerator.device)
-        draw_sample_grid(pipeline, path, stage.num_inference_steps, stage.guidance_scale)
+        draw_sample_grid(pipeline, path)
         return {"validation_loss": validation_loss(loss, validation, config.seed)} if validation else {}
 
     folder = output / "generator"

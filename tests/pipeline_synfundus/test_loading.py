@@ -113,6 +113,21 @@ def test_the_index_has_the_list_form(tiny_pipeline_dir: Path, tmp_path: Path) ->
     assert index == read_index(tiny_pipeline_dir)
 
 
+def test_the_model_brings_its_own_defaults(tiny_pipeline: SynFundusPipeline, tmp_path: Path) -> None:
+    SynFundusPipeline(
+        **tiny_pipeline.components, default_num_inference_steps=3, default_guidance_scale=4.5
+    ).save_pretrained(tmp_path / "copy")
+    for loaded in (
+        SynFundusPipeline.from_pretrained(tmp_path / "copy"),
+        DiffusionPipeline.from_pretrained(tmp_path / "copy", trust_remote_code=True),
+    ):
+        loaded.set_progress_bar_config(disable=True)
+        unsaid = loaded(CONDITION, generator=1, output_type="np").images
+        assert loaded.num_timesteps == 3
+        said = tiny_pipeline(CONDITION, generator=1, num_inference_steps=3, guidance_scale=4.5, output_type="np").images
+        assert np.array_equal(unsaid, said)
+
+
 def test_no_saved_file_says_where_it_was_loaded_from(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
     trusted = DiffusionPipeline.from_pretrained(tiny_pipeline_dir, trust_remote_code=True)
     for number, loaded in enumerate((trusted, SynFundusPipeline.from_pretrained(tiny_pipeline_dir))):
