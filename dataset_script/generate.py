@@ -46,8 +46,8 @@ def _run(options: argparse.Namespace) -> None:
         generator_revision=model.revision,
         num_rows=options.num_rows,
         shard_rows=options.shard_rows,
-        num_inference_steps=options.num_inference_steps,
-        guidance_scale=options.guidance_scale,
+        num_inference_steps=options.num_inference_steps or model.num_inference_steps,
+        guidance_scale=model.guidance_scale if options.guidance_scale is None else options.guidance_scale,
     )
     device = choose_device(options.device)
     folder = open_build(options.out, record)
@@ -104,8 +104,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the generator (pipeline_synfundus)")
     add("--shard-rows", type=_count, default=500, metavar="N", help="rows in a Parquet shard (%(default)s)")
     add("--batch-size", type=_count, default=8, metavar="N", help="images generated at once (%(default)s)")
-    add("--num-inference-steps", type=_count, default=12, metavar="N", help="denoising steps an image (%(default)s)")
-    add("--guidance-scale", type=_scale, default=2.0, metavar="S", help="guidance; 1 is none (%(default)s)")
+    add("--num-inference-steps", type=_count, metavar="N", help="denoising steps an image (the model's own)")
+    add("--guidance-scale", type=_scale, metavar="S", help="guidance; 1 is none (the model's own)")
     add("--device", help="torch device (a GPU if there is one)")
     return parser.parse_args(arguments)
 

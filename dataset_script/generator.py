@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,15 @@ class Model:
         revision: the Hub commit, or for a folder the first 16 hexadecimal digits of the checksum of its weights,
             configurations and code.
         folder: where it is.
+        num_inference_steps: denoising steps an image, by default.
+        guidance_scale: guidance, by default.
     """
 
     name: str
     revision: str
     folder: Path
+    num_inference_steps: int
+    guidance_scale: float
 
 
 def find_model(model: str) -> Model:
@@ -53,9 +58,11 @@ def find_model(model: str) -> Model:
             raise BuildError(f"--model {model} is no folder, and could not be had from the Hub: {error}") from None
     if not (folder / "model_index.json").is_file():
         raise BuildError(f"--model {model} holds no model_index.json, so it is no diffusers pipeline")
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    defaults = (index.get("default_num_inference_steps", 12), index.get("default_guidance_scale", 2.0))
     if local:
-        return Model(folder.resolve().name, _folder_revision(folder), folder)
-    return Model(model, folder.name, folder)  # the Hub's cache names a snapshot's folder after its commit
+        return Model(folder.resolve().name, _folder_revision(folder), folder, *defaults)
+    return Model(model, folder.name, folder, *defaults)  # the Hub's cache names a snapshot's folder after its commit
 
 
 def load_pipeline(model: Model, device: str) -> Any:

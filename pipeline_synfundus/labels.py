@@ -219,6 +219,21 @@ def complete_conditions(conditions: Any) -> list[dict[str, int]]:
     return result
 
 
+def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
+    """Returns what guidance leads away from: the same eye without the findings and losses of readability asked for.
+
+    Where none is asked for, it is the condition with all labels unknown. What is unknown stays unknown.
+
+    Args:
+        condition: a complete condition.
+    """
+    plain = {
+        label.name: condition[label.name] if label is EYE_SIDE or condition[label.name] == UNKNOWN else label.default
+        for label in CONDITION_LABELS
+    }
+    return dict.fromkeys(CONDITION_NAMES, UNKNOWN) if plain == dict(condition) else plain
+
+
 def to_codes(condition: Mapping[str, int]) -> list[int]:
     """Returns the values of a complete condition in the order of `CONDITION_NAMES`, -1 for unknown."""
     return [condition[name] for name in CONDITION_NAMES]

@@ -21,7 +21,7 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import snapshot_download
 
-from .labels import UNKNOWN, complete_conditions, to_codes
+from .labels import ConditionError, complete_conditions, contrast_condition, to_codes
 
 Generators = torch.Generator | int | Sequence[torch.Generator | int] | None
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -55,8 +55,9 @@ class SynFundusPipeline(DiffusionPipeline):
     """Generates retinal fundus photographs from labels, after SynFundus-Generator (arXiv 2312.00377).
 
     The labels and their rules are those of `labels.py`. All the labels of an image become one embedding, which is
-    added to the time embedding of the UNet; guidance is classifier-free (Ho and Salimans 2022), its unconditional
-    branch having all labels unknown.
+    added to the time embedding of the UNet. Guidance is classifier-free (Ho and Salimans 2022), but leads away from
+    the same eye without what is asked for rather than from the average eye: it strengthens the findings, not the
+    cameras and populations that come with them.
 
     Args:
         unet: a `UNet2DModel` with `class_embed_type="identity"`.
@@ -110,6 +111,7 @@ class SynFundusPipeline(DiffusionPipeline):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
+        negative_conditions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any | None = None,
         generator: Generators = None,
         latents: torch.Tensor | None = None,
         eta: float = 0.0,
@@ -129,6 +131,9 @@ class SynFundusPipeline(DiffusionPipeline):
                 own default if None.
             guidance_interval: the part of the denoising steps in which guidance acts, as fractions in [0, 1] of the
                 way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024).
+            negative_conditions: what guidance leads away from, one condition for all or one for each; by default that
+                of `labels.contrast_condition`. `dict.fromkeys(CONDITION_NAMES)`, all labels unknown, gives plain
+                classifier-free guidance.
             generator: a generator or a seed for the whole batch, or a list with one for each image: then an image is
                 the same alone as in any batch.
             latents: the noise to start from, of shape (images, channels, height, width), instead of drawing it.
@@ -164,7 +169,11 @@ class SynFundusPipeline(DiffusionPipeline):
             output_type,
             callback_on_step_end_tensor_inputs,
         )
-        codes = [to_codes(condition) for condition in complete for _ in range(num_images_per_condition)]
+        negative = self._complete_negative(negative_conditions, complete)
+        codes, negative_codes = (
+            [to_codes(condition) for condition in part for _ in range(num_images_per_condition)]
+            for part in (complete, negative)
+        )
         generator = self._make_generators(generator, len(codes))
         self._guidance_scale = guidance_scale
         self._interrupt = False
@@ -174,7 +183,7 @@ class SynFundusPipeline(DiffusionPipeline):
         timesteps = self.scheduler.timesteps
         self._num_timesteps = len(timesteps)
         latents = self.prepare_latents(len(codes), generator, device, latents)
-        conditional, unconditional = self.encode_conditions(torch.tensor(codes, device=device))
+        wanted, unwanted = self.encode_conditions(torch.tensor([codes, negative_codes], device=device))
         step_options = self._step_options(generator, eta)
         first, last = (bound * len(timesteps) for bound in guidance_interval)
 
@@ -183,7 +192,7 @@ class SynFundusPipeline(DiffusionPipeline):
                 if self.interrupt:
                     continue
                 guided = self.guidance_scale != 1 and first <= step < last
-                prediction = self._predict(latents, timestep, conditional, unconditional if guided else None)
+                prediction = self._predict(latents, timestep, wanted, unwanted if guided else None)
                 latents = self.scheduler.step(prediction, timestep, latents, **step_options, return_dict=False)[0]
                 latents = latents.to(prediction.dtype)  # some schedulers compute and return float32
                 if callback_on_step_end is not None:
@@ -252,11 +261,25 @@ class SynFundusPipeline(DiffusionPipeline):
             raise ValueError(f"latents has shape {tuple(latents.shape)}, but must have shape {shape}")
         return latents.to(device=device, dtype=self.unet.dtype) * self.scheduler.init_noise_sigma
 
-    def encode_conditions(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns the embeddings of these labels and, of the same shape (B, width), of all labels unknown."""
-        both = self.condition_encoder(torch.cat([codes, torch.full_like(codes, UNKNOWN)]))
-        conditional, unconditional = both.to(self.unet.dtype).chunk(2)
-        return conditional, unconditional
+    @staticmethod
+    def _complete_negative(negative_conditions: Any, complete: list[dict[str, int]]) -> list[dict[str, int]]:
+        """What guidance leads away from, for each condition; see `__call__`."""
+        if negative_conditions is None:
+            return [contrast_condition(condition) for condition in complete]
+        try:
+            negative = complete_conditions(negative_conditions)
+        except ConditionError as error:
+            raise ConditionError(f"negative_conditions: {error}") from None
+        if len(negative) not in (1, len(complete)):
+            raise ValueError(
+                f"negative_conditions has {len(negative)} entries, but must have 1 or, as conditions, {len(complete)}"
+            )
+        return negative if len(negative) == len(complete) else negative * len(complete)
+
+    def encode_conditions(self, codes: torch.Tensor) -> torch.Tensor:
+        """Returns the embeddings of labels, shape (..., number of labels), in one forward; shape (..., width)."""
+        embeddings = self.condition_encoder(codes.flatten(end_dim=-2)).to(self.unet.dtype)
+        return embeddings.unflatten(0, codes.shape[:-1])
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Returns the images of denoised latents: shape (B, 3, height, width), about [-1, 1]."""
@@ -271,20 +294,16 @@ class SynFundusPipeline(DiffusionPipeline):
         return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
 
     def _predict(
-        self,
-        latents: torch.Tensor,
-        timestep: torch.Tensor,
-        conditional: torch.Tensor,
-        unconditional: torch.Tensor | None,
+        self, latents: torch.Tensor, timestep: torch.Tensor, wanted: torch.Tensor, unwanted: torch.Tensor | None
     ) -> torch.Tensor:
-        """The UNet's output; with `unconditional` given, guided, from one forward of the doubled batch."""
+        """The UNet's output; with `unwanted` given, guided away from it, from one forward of the doubled batch."""
         model_input = self.scheduler.scale_model_input(latents, timestep)
-        if unconditional is None:
-            return self.unet(model_input, timestep, class_labels=conditional, return_dict=False)[0]
+        if unwanted is None:
+            return self.unet(model_input, timestep, class_labels=wanted, return_dict=False)[0]
         doubled = self.unet(
             torch.cat([model_input, model_input]),
             timestep,
-            class_labels=torch.cat([unconditional, conditional]),
+            class_labels=torch.cat([unwanted, wanted]),
             return_dict=False,
         )[0]
         without, with_labels = doubled.chunk(2)

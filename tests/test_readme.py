@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from training.config import load_config
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CARD = (ROOT / "pipeline_synfundus" / "README.md").read_text(encoding="utf-8")
@@ -44,6 +46,12 @@ def test_a_python_snippet_of_the_readme_runs_as_printed(clone: Path, snippet: st
 def test_the_snippet_of_the_model_card_runs_as_printed(clone: Path) -> None:
     (snippet,) = snippets(CARD, "python")
     run([sys.executable, "-c", snippet], clone)
+
+
+def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (snippet,) = snippets(README, "yaml")
+    (tmp_path / "mine.yaml").write_text(snippet)
+    assert load_config(tmp_path / "mine.yaml").resolution == 128
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"^make \w+", README, flags=re.MULTILINE))))

@@ -1,4 +1,4 @@
-"""The command line that both stages share: `--config FILE`, errors in one line."""
+"""The command line that both stages share: `--config FILE`, `--dry-run`, errors in one line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
+    parser.add_argument("--dry-run", action="store_true", help="say what the run will cost, and do nothing")
+    options = parser.parse_args()
     try:
-        folder = train(load_config(parser.parse_args().config))
+        config = load_config(options.config)
+        if options.dry_run:
+            from training.dry_run import describe_run  # here, not above: it imports both stages
+
+            print(describe_run(config))
+            return
+        folder = train(config)
     except (ConfigError, CheckpointError) as error:
         raise SystemExit(f"error: {error}") from None
     print(f"the result is in {folder}")

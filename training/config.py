@@ -12,6 +12,10 @@ from typing import Any
 
 import yaml
 
+from training.presets import PRESETS, expand_preset
+
+LOGGERS = ("tensorboard", "trackio")
+
 
 class ConfigError(ValueError):
     """A configuration file that cannot be used; the message names the field, the value and what is allowed."""
@@ -110,9 +114,14 @@ class GeneratorConfig:
     Attributes:
         model: keyword arguments of `diffusers.UNet2DModel`.
         optimizer: length and speed of the training.
-        label_dropout: probability that one known label is shown as unknown.
-        condition_dropout: probability that all labels are shown as unknown (the guidance's unconditional branch).
+        pretrained: a pipeline's folder whose UNet and condition encoder the training starts from.
+        label_dropout: largest share of an image's labels that is shown as unknown. The share is drawn anew each time,
+            uniformly from 0 to this: with a fixed small one, which labels are unknown would still tell which source an
+            image comes from, and the model would learn cameras rather than findings.
+        condition_dropout: probability that all labels are shown as unknown.
         degraded_share: share of the training images shown with a synthetic loss of readability.
+        min_snr_gamma: truncation of the loss's weight at high signal-to-noise ratios (Hang et al. 2023, usually 5);
+            None weighs the velocity's error alike at all times.
         rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
         guidance_scale: guidance of the sample grids, and the pipeline's default.
         num_inference_steps: sampling steps of the sample grids, and the pipeline's default.
@@ -120,9 +129,11 @@ class GeneratorConfig:
 
     model: dict[str, Any]
     optimizer: OptimizerConfig
-    label_dropout: float = 0.1
+    pretrained: str | None = None
+    label_dropout: float = 0.6
     condition_dropout: float = 0.1
     degraded_share: float = 0.2
+    min_snr_gamma: float | None = None
     rare_label_repeats: float = 4.0
     guidance_scale: float = 2.0
     num_inference_steps: int = 12
@@ -131,6 +142,8 @@ class GeneratorConfig:
         for name in ("label_dropout", "condition_dropout", "degraded_share"):
             _check(0 <= getattr(self, name) < 1, f"generator.{name}", getattr(self, name), "in [0, 1)")
         _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
+        positive = self.min_snr_gamma is None or self.min_snr_gamma > 0
+        _check(positive, "generator.min_snr_gamma", self.min_snr_gamma, "positive, or left out")
         _check(self.num_inference_steps > 0, "generator.num_inference_steps", self.num_inference_steps, "1 or more")
 
 
@@ -145,6 +158,8 @@ class TrainingConfig:
         generator: the second stage.
         autoencoder: the first stage; without it the generator works on pixels.
         mixed_precision: `no` or `bf16`, as in accelerate.
+        compile: whether to `torch.compile` the trained networks: worth its minutes of start-up on a GPU.
+        log_with: loggers beside `log.jsonl`: `tensorboard`, `trackio`.
         seed: seed of everything that is random.
     """
 
@@ -154,6 +169,8 @@ class TrainingConfig:
     generator: GeneratorConfig
     autoencoder: AutoencoderConfig | None = None
     mixed_precision: str = "no"
+    compile: bool = False
+    log_with: list[str] = field(default_factory=list)
     seed: int = 0
     path: str = field(default="", compare=False)
 
@@ -161,6 +178,8 @@ class TrainingConfig:
         _check(self.resolution >= 8, "resolution", self.resolution, "8 or more")
         precisions = ("no", "bf16")
         _check(self.mixed_precision in precisions, "mixed_precision", self.mixed_precision, ", ".join(precisions))
+        known = set(self.log_with) <= set(LOGGERS)
+        _check(known, "log_with", self.log_with, f"a list of some of {', '.join(LOGGERS)}")
 
 
 def _matches(value: Any, kind: Any) -> bool:
@@ -185,7 +204,7 @@ def _build(cls: Any, values: Any, where: str) -> Any:
     result = {}
     for spec in dataclasses.fields(cls):
         if spec.name not in values:
-            if spec.default is dataclasses.MISSING:
+            if spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
                 raise ConfigError(f"{prefix}{spec.name} is missing")
             continue
         result[spec.name] = _convert(values[spec.name], kinds[spec.name], prefix + spec.name)
@@ -204,12 +223,30 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     return float(value) if kind is float else value
 
 
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` on top, mapping by mapping."""
+    merged = dict(base)
+    for name, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merge(merged[name], value) if nested else value
+    return merged
+
+
+def _expand(values: Any) -> Any:
+    """Puts a file that names a preset on top of what the preset stands for."""
+    if not isinstance(values, dict) or "preset" not in values:
+        return values
+    name = values["preset"]
+    _check(name in PRESETS, "preset", name, f"one of {', '.join(PRESETS)}")
+    return _merge(expand_preset(name), {key: value for key, value in values.items() if key != "preset"})
+
+
 def load_config(path: str | Path) -> TrainingConfig:
     """Reads a training configuration.
 
     Args:
-        path: a YAML file with the fields of `TrainingConfig`. Relative paths in it are relative to the
-            working directory.
+        path: a YAML file with the fields of `TrainingConfig`, or with `preset` (see `training.presets`) and the
+            fields that differ from it. Relative paths in it are relative to the working directory.
 
     Raises:
         ConfigError: for a missing file, text that is no YAML, an unknown or missing field, or a wrong value.
@@ -221,6 +258,6 @@ def load_config(path: str | Path) -> TrainingConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     try:
-        return dataclasses.replace(_build(TrainingConfig, values, ""), path=str(path))
+        return dataclasses.replace(_build(TrainingConfig, _expand(values), ""), path=str(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

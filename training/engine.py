@@ -7,6 +7,7 @@ a run that was killed goes on from its newest checkpoint as if nothing had happe
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import time
@@ -18,11 +19,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
 from training.checkpoint import Checkpoint, load_newest_checkpoint, save_checkpoint
-from training.config import ConfigError, OptimizerConfig
+from training.config import ConfigError, OptimizerConfig, TrainingConfig
 from training.order import EpochOrder
 
 LOG_STEPS = 50
@@ -42,6 +44,22 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
+def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
+    """The accelerator of one stage, with its loggers open.
+
+    Raises:
+        ConfigError: if a logger that the configuration names is not installed.
+    """
+    missing = [name for name in config.log_with if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"log_with names {missing[0]}, which is not installed; pip install {missing[0]}")
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=folder)
+    if config.log_with:
+        accelerator.init_trackers(f"{Path(config.output_dir).name}-{folder.name}")
+    return accelerator
+
+
 class Trainer:
     """Trains a module whose forward maps (rows, generator) to a dict of losses with the key `loss`.
 
@@ -52,8 +70,9 @@ class Trainer:
         folder: checkpoints, `log.jsonl` and sample grids go here.
         accelerator: accelerate's view of devices, processes and precision.
         seed: seed of everything random.
-        evaluate: called now and then, and at the end, with the averaged weights in place and the path of a PNG to
-            draw samples to; what it measures is logged.
+        evaluate: called now and then, and at the end, by every process, with the averaged weights in place and the
+            path of a PNG to draw samples to; the processes share its work, so that none waits long for another. What
+            it measures is logged.
     """
 
     def __init__(
@@ -171,14 +190,14 @@ class Trainer:
         bar.close()
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.parameters.values())
-        if main:
-            self._evaluate(self.folder / "samples.png")
+        self._evaluate(self.folder / "samples.png")
+        self.accelerator.end_training()
 
     def _now_and_then(self) -> None:
         config, done = self.config, self.images_seen >= self.config.images
         if done or self._passed(config.checkpoint_images):
             self._save()
-        if not done and self._passed(config.sample_images) and self.accelerator.is_main_process:
+        if not done and self._passed(config.sample_images):
             self.ema.store(self.parameters.values())
             self.ema.copy_to(self.parameters.values())
             self._evaluate(self.folder / f"samples-{self.images_seen:09d}.png")
@@ -188,8 +207,14 @@ class Trainer:
         self.module.eval()
         measured = self.evaluate(path)
         self.module.train()
+        if not self.accelerator.is_main_process:
+            return
         if measured:
             self._write({"images_seen": self.images_seen, **measured})
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard":  # trackio's tracker takes no images
+                images = {"samples": np.asarray(Image.open(path))[None]}
+                tracker.log_images(images, step=self.images_seen, dataformats="NHWC")
 
     def _passed(self, interval: int) -> bool:
         return self.images_seen // interval > (self.images_seen - self.config.batch_size) // interval
@@ -212,6 +237,7 @@ class Trainer:
     def _write(self, entry: dict[str, float]) -> None:
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({key: float(f"{value:.6g}") for key, value in entry.items()}) + "\n")
+        self.accelerator.log(entry, step=self.images_seen)
 
 
 def _synchronised(accelerator: Accelerator, module: nn.Module, last: bool) -> contextlib.AbstractContextManager:

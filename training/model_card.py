@@ -107,6 +107,7 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
         resolution=record["config"]["resolution"],
+        guidance_scale=f"{pipeline.config.default_guidance_scale:g}",
         machine=record["machine"],
         num_photographs=f"{record['num_photographs']:,}",
         num_spoiled=f"{record['num_spoiled']:,}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline_synfundus import SynFundusPipeline
@@ -23,16 +25,24 @@ def grid_conditions() -> list[dict[str, int]]:
     return [complete_condition(condition | {"eye_side": 0}) for condition in conditions]
 
 
-def draw_sample_grid(pipeline: SynFundusPipeline, path: Path) -> None:
-    """Samples the grid at the pipeline's defaults and writes it as a PNG, whole or not at all."""
+def draw_sample_grid(pipeline: SynFundusPipeline, path: Path, accelerator: Accelerator) -> None:
+    """Samples the grid at the pipeline's defaults and writes it as a PNG, whole or not at all.
+
+    Every process calls this and samples a share of the rows; the main process writes.
+    """
     conditions = grid_conditions()
-    pipeline.set_progress_bar_config(desc="sample grid", leave=False)
-    images: list[Image.Image] = pipeline(
-        conditions,
-        num_images_per_condition=COLUMNS,
-        generator=list(range(COLUMNS)) * len(conditions),
-        return_dict=False,
-    )[0]
+    pipeline.set_progress_bar_config(desc="sample grid", leave=False, disable=not accelerator.is_main_process)
+    images: list[Image.Image] = []
+    with accelerator.split_between_processes(conditions) as share:
+        if share:
+            noise = list(range(COLUMNS)) * len(share)
+            images = pipeline(share, COLUMNS, generator=noise, return_dict=False)[0]
+    images = gather_object(images)
+    if accelerator.is_main_process:
+        _write_sheet(conditions, images, path)
+
+
+def _write_sheet(conditions: list[dict[str, int]], images: list[Image.Image], path: Path) -> None:
     size = images[0].width
     sheet = Image.new("RGB", (CAPTION_WIDTH + COLUMNS * size, len(conditions) * size), "black")
     draw = ImageDraw.Draw(sheet)

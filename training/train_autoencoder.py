@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch import nn
@@ -21,7 +20,7 @@ from torch import nn
 from training.command_line import run_stage
 from training.config import AutoencoderConfig, ConfigError, TrainingConfig
 from training.data import PreparedData, prepare_data
-from training.engine import Trainer
+from training.engine import Trainer, make_accelerator
 from training.images import to_images, to_tensor
 from training.order import EpochOrder
 from training.perceptual import PerceptualDistance
@@ -75,6 +74,18 @@ def reconstruction_grid(vae: AutoencoderKL, images: np.ndarray) -> Image.Image:
     return Image.fromarray(np.concatenate([np.concatenate([*images], axis=1), np.concatenate([*decoded], axis=1)]))
 
 
+def build_autoencoder(stage: AutoencoderConfig) -> AutoencoderKL:
+    """Builds the autoencoder.
+
+    Raises:
+        ConfigError: if `autoencoder.model` is no valid autoencoder.
+    """
+    try:
+        return AutoencoderKL(**stage.model)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"autoencoder.model cannot be built: {error}") from error
+
+
 def train(config: TrainingConfig) -> Path:
     """Trains the autoencoder and returns the folder it is saved in.
 
@@ -85,26 +96,25 @@ def train(config: TrainingConfig) -> Path:
     if stage is None:
         raise ConfigError(f"{config.path} has no section `autoencoder`: its generator works on pixels")
     output = Path(config.output_dir)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    accelerator = make_accelerator(config, output / "autoencoder")
     with accelerator.main_process_first():
         data = prepare_data(config.data, config.resolution, output / "cache")
     training_rows, validation_rows = data.split(config.data.validation_share, config.seed)
     torch.manual_seed(config.seed)
-    try:
-        vae = AutoencoderKL(**stage.model)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"autoencoder.model cannot be built: {error}") from error
+    vae = build_autoencoder(stage)
+    if config.compile:
+        vae.encoder.compile()
+        vae.decoder.compile()
     shown = data.images[(validation_rows if len(validation_rows) else training_rows)[:10]]
 
     def evaluate(path: Path) -> dict[str, float]:
-        reconstruction_grid(vae, shown).save(path)
+        if accelerator.is_main_process:
+            reconstruction_grid(vae, shown).save(path)
         return {}
 
-    folder = output / "autoencoder"
-    folder.mkdir(parents=True, exist_ok=True)
     loss = AutoencoderLoss(vae, stage, data)
     order = EpochOrder(training_rows, seed=config.seed)
-    Trainer(loss, stage.optimizer, order, folder, accelerator, config.seed, evaluate).run()
+    Trainer(loss, stage.optimizer, order, output / "autoencoder", accelerator, config.seed, evaluate).run()
     if accelerator.is_main_process:
         vae.register_to_config(**measure_latents(vae, data, training_rows[:2000]))
         vae.save_pretrained(output / "vae")

@@ -26,7 +26,7 @@ from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES, UNKNOWN
 from training.command_line import run_stage
 from training.config import ConfigError, GeneratorConfig, TrainingConfig
 from training.data import prepare_data
-from training.engine import Trainer, seeded_generator
+from training.engine import Trainer, make_accelerator, seeded_generator
 from training.examples import Examples, encode_examples, make_examples
 from training.model_card import RECORD_NAME, make_record, render_card
 from training.order import EpochOrder, rare_label_weights
@@ -56,13 +56,14 @@ def drop_labels(codes: torch.Tensor, config: GeneratorConfig, generator: torch.G
         config: its `label_dropout` and `condition_dropout` are used.
         generator: decides which.
     """
-    single = torch.rand(codes.shape, generator=generator) < config.label_dropout
+    share = config.label_dropout * torch.rand(len(codes), 1, generator=generator)
+    single = torch.rand(codes.shape, generator=generator) < share
     whole = torch.rand(len(codes), 1, generator=generator) < config.condition_dropout
     return torch.where(single | whole, UNKNOWN, codes)
 
 
 class DiffusionLoss(nn.Module):
-    """Mean squared error of the predicted velocity."""
+    """Mean squared error of the predicted velocity, weighted by the signal-to-noise ratio if the config says so."""
 
     def __init__(
         self, unet: UNet2DModel, encoder: FundusConditionEncoder, examples: Examples, config: GeneratorConfig
@@ -70,16 +71,20 @@ class DiffusionLoss(nn.Module):
         super().__init__()
         self.unet, self.encoder, self.config = unet, encoder, config
         self.scheduler = DDPMScheduler(**SCHEDULE)
+        self._weights = time_weights(self.scheduler, config.min_snr_gamma)
         self._examples = examples
 
     def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """The loss on these examples, some mirrored, some with labels dropped."""
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
         inputs, codes = self._examples.take(rows, flipped)
-        return {"loss": self.velocity_error(inputs, drop_labels(codes, self.config, generator), generator)}
+        errors, times = self.velocity_errors(inputs, drop_labels(codes, self.config, generator), generator)
+        return {"loss": (errors * self._weights.to(errors.device)[times]).mean()}
 
-    def velocity_error(self, inputs: torch.Tensor, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The error at random times, with random noise; a scalar."""
+    def velocity_errors(
+        self, inputs: torch.Tensor, codes: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each image's mean squared error at a random time, with random noise, and the times; both of shape (B,)."""
         device = self.unet.device
         noise = torch.randn(inputs.shape, generator=generator)
         times = torch.randint(self.scheduler.config.num_train_timesteps, (len(inputs),), generator=generator)
@@ -87,25 +92,43 @@ class DiffusionLoss(nn.Module):
         noisy = self.scheduler.add_noise(inputs, noise, times)
         target = self.scheduler.get_velocity(inputs, noise, times)
         predicted = self.unet(noisy, times, class_labels=self.encoder(codes.to(device))).sample
-        return nn.functional.mse_loss(predicted.float(), target)
+        return (predicted.float() - target).square().mean(dim=(1, 2, 3)), times
+
+
+def time_weights(scheduler: DDPMScheduler, min_snr_gamma: float | None) -> torch.Tensor:
+    """The weight of the velocity's error at every time: min(SNR, gamma) / (SNR + 1), or 1 (Hang et al. 2023, eq. 8).
+
+    Returns:
+        Tensor of shape (train timesteps,).
+    """
+    if min_snr_gamma is None:
+        return torch.ones(scheduler.config.num_train_timesteps)
+    signal = scheduler.alphas_cumprod
+    snr = signal / (1 - signal)
+    return snr.clamp(max=min_snr_gamma) / (snr + 1)
 
 
 @torch.no_grad()
-def validation_loss(loss: DiffusionLoss, examples: Examples, seed: int) -> float:
-    """The loss on held-out examples, with the same times and noise at every call."""
-    total, count = 0.0, min(len(examples.codes), VALIDATION_ROWS)
-    for start in range(0, count, VALIDATION_BATCH):
+def validation_loss(loss: DiffusionLoss, examples: Examples, seed: int, accelerator: Accelerator) -> float:
+    """The unweighted loss on held-out examples, with the same times and noise at every call.
+
+    Every process calls this and measures a share.
+    """
+    count = min(len(examples.codes), VALIDATION_ROWS)
+    starts = range(0, count, VALIDATION_BATCH)[accelerator.process_index :: accelerator.num_processes]
+    total = torch.zeros((), device=accelerator.device)
+    for start in starts:
         rows = np.arange(start, min(start + VALIDATION_BATCH, count))
         inputs, codes = examples.take(rows, np.zeros(len(rows), dtype=bool))
-        total += loss.velocity_error(inputs, codes, seeded_generator(seed, 5, start)).item() * len(rows)
-    return total / count
+        total += loss.velocity_errors(inputs, codes, seeded_generator(seed, 5, start))[0].sum()
+    return float(accelerator.reduce(total, "sum")) / count
 
 
 def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEncoder]:
     """Builds the UNet and the condition encoder that fits it.
 
     Raises:
-        ConfigError: if `generator.model` is no valid UNet.
+        ConfigError: if `generator.model` is no valid UNet, or does not fit `generator.pretrained`.
     """
     torch.manual_seed(config.seed)
     try:
@@ -113,7 +136,24 @@ def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEn
     except (TypeError, ValueError) as error:
         raise ConfigError(f"generator.model cannot be built: {error}") from error
     width = 4 * unet.config.block_out_channels[0]
-    return unet, FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width)
+    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width)
+    if config.generator.pretrained is not None:
+        load_pretrained(unet, encoder, config.generator.pretrained)
+    return unet, encoder
+
+
+def load_pretrained(unet: UNet2DModel, encoder: FundusConditionEncoder, folder: str) -> None:
+    """Starts from the weights of a pipeline.
+
+    Raises:
+        ConfigError: if there is no pipeline in the folder, or its networks are others.
+    """
+    try:
+        pipeline = SynFundusPipeline.from_pretrained(folder, local_files_only=True)
+        unet.load_state_dict(pipeline.unet.state_dict())
+        encoder.load_state_dict(pipeline.condition_encoder.state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"generator.pretrained is {folder!r}, which cannot be started from: {error}") from error
 
 
 def load_autoencoder(config: TrainingConfig) -> AutoencoderKL | None:
@@ -176,11 +216,14 @@ def train(config: TrainingConfig) -> Path:
         ConfigError: for a configuration or data that cannot be used, before the training starts.
     """
     stage, output = config.generator, Path(config.output_dir)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision)
+    folder = output / "generator"
+    accelerator = make_accelerator(config, folder)
     vae = load_autoencoder(config)
     if vae is not None:
         vae.to(accelerator.device)
     unet, encoder = build_models(config)
+    if config.compile:
+        unet.compile()
     with accelerator.main_process_first():
         training, validation = load_examples(config, vae)
     loss = DiffusionLoss(unet, encoder, training, stage)
@@ -189,11 +232,9 @@ def train(config: TrainingConfig) -> Path:
 
     def evaluate(path: Path) -> dict[str, float]:
         pipeline.to(accelerator.device)
-        draw_sample_grid(pipeline, path)
-        return {"validation_loss": validation_loss(loss, validation, config.seed)} if validation else {}
+        draw_sample_grid(pipeline, path, accelerator)
+        return {"validation_loss": validation_loss(loss, validation, config.seed, accelerator)} if validation else {}
 
-    folder = output / "generator"
-    folder.mkdir(parents=True, exist_ok=True)
     weights = rare_label_weights(training.codes, stage.rare_label_repeats)
     order = EpochOrder(np.arange(len(training.codes)), weights, config.seed)
     Trainer(loss, stage.optimizer, order, folder, accelerator, config.seed, evaluate).run()

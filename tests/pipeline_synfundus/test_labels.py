@@ -17,6 +17,7 @@ from pipeline_synfundus.labels import (
     ConditionError,
     complete_condition,
     complete_conditions,
+    contrast_condition,
     describe,
     from_codes,
     parse_value,
@@ -192,3 +193,17 @@ def test_descriptions_say_what_is_asked_for() -> None:
     assert words(is_gc=1, is_rvo=None) == "glaucoma, retinal vein occlusion unknown"
     assert words(is_macular_readable=0) == "macula unreadable"
     assert "not a usable fundus photograph" in words(is_fundus=0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "contrast"),
+    [
+        ({"dr_grade": 3, "is_dme": 1, "eye_side": 1}, {"eye_side": 1}),
+        ({"is_gc": 1, "is_em": None}, {"is_em": None}),
+        ({"is_fundus": 0}, {}),
+        ({"eye_side": 1}, dict.fromkeys(CONDITION_NAMES)),
+        ({}, dict.fromkeys(CONDITION_NAMES)),
+    ],
+)
+def test_the_contrast_is_the_same_eye_without_what_is_asked_for(condition: dict, contrast: dict) -> None:
+    assert contrast_condition(complete_condition(condition)) == complete_condition(contrast)

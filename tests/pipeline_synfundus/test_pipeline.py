@@ -18,9 +18,10 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGC
 from PIL import Image
 
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import ConditionError, complete_condition, to_codes
+from pipeline_synfundus.labels import CONDITION_NAMES, ConditionError, complete_condition, to_codes
 
 DR = {"dr_grade": 3, "is_dme": 1}
+UNKNOWN_EYE = dict.fromkeys(CONDITION_NAMES)
 SCHEDULERS = [
     (DDPMScheduler, {}, {}),
     (DDIMScheduler, {}, {}),
@@ -195,14 +196,23 @@ def test_guidance_in_an_empty_interval_is_no_guidance(tiny_pipeline: SynFundusPi
     assert np.abs(run(tiny_pipeline, DR, generator=1, guidance_scale=3) - without).max() > 1e-3
 
 
-def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline) -> None:
+@pytest.mark.parametrize(
+    ("options", "negative"),
+    [
+        ({}, {}),  # by default the same eye without the findings
+        ({"negative_conditions": UNKNOWN_EYE}, UNKNOWN_EYE),
+        ({"negative_conditions": [{"is_gc": 1}]}, {"is_gc": 1}),
+    ],
+)
+def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline, options: dict, negative: dict) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    guided = run(tiny_pipeline, DR, latents=latents, num_inference_steps=1, guidance_scale=2.5, output_type="latent")
+    options = options | {"num_inference_steps": 1, "guidance_scale": 2.5, "output_type": "latent"}
+    guided = run(tiny_pipeline, DR, latents=latents, **options)
 
     scheduler = DPMSolverMultistepScheduler.from_config(tiny_pipeline.scheduler.config)
     scheduler.set_timesteps(1)
     (timestep,) = scheduler.timesteps
-    codes = torch.tensor([to_codes(complete_condition(DR)), [-1] * 16])
+    codes = torch.tensor([to_codes(complete_condition(condition)) for condition in (DR, negative)])
     with torch.no_grad():
         with_labels, without = (
             tiny_pipeline.unet(latents, timestep, class_labels=tiny_pipeline.condition_encoder(row[None])).sample
@@ -212,6 +222,17 @@ def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline) -> 
     prediction = without + 2.5 * (with_labels - without)
     expected = scheduler.step(prediction, timestep, latents).prev_sample
     assert torch.allclose(guided, expected, atol=1e-5)
+
+
+def test_negative_conditions_are_one_for_all_or_one_for_each(tiny_pipeline: SynFundusPipeline) -> None:
+    conditions, healthy = [DR, {"is_gc": 1}], {"dr_grade": 0}
+    once = run(tiny_pipeline, conditions, generator=[1, 2], negative_conditions=healthy)
+    each = run(tiny_pipeline, conditions, generator=[1, 2], negative_conditions=[healthy, healthy])
+    assert np.array_equal(once, each)
+    with pytest.raises(ValueError, match="negative_conditions has 3 entries, but must have 1 or, as conditions, 2"):
+        run(tiny_pipeline, conditions, negative_conditions=[healthy] * 3)
+    with pytest.raises(ConditionError, match="negative_conditions: unknown label 'is_gx'"):
+        run(tiny_pipeline, conditions, negative_conditions={"is_gx": 1})
 
 
 def test_the_callback_sees_and_changes_the_latents(tiny_pipeline: SynFundusPipeline) -> None:

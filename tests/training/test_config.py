@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.config import ConfigError, load_config
+from training.presets import PRESETS
 
 CONFIGS = sorted(Path("training/configs").glob("*.yaml"))
 MINIMAL = """
@@ -30,6 +31,26 @@ def test_a_generator_on_pixels_needs_no_autoencoder(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, MINIMAL))
     assert config.autoencoder is None
     assert config.generator.optimizer.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_needs_only_photographs(tmp_path: Path, name: str) -> None:
+    config = load_config(write(tmp_path, f"{{preset: {name}, output_dir: runs/x, data: {{source: photographs}}}}"))
+    assert config.resolution == PRESETS[name].resolution
+    assert config.generator.model["block_out_channels"] == list(PRESETS[name].unet)
+    assert config.autoencoder is not None
+
+
+def test_what_the_file_says_wins_over_the_preset(tmp_path: Path) -> None:
+    text = "{preset: tiny-128, output_dir: x, data: {source: y}, generator: {optimizer: {images: 5, warmup_images: 1}}}"
+    generator = load_config(write(tmp_path, text)).generator
+    assert generator.optimizer.images == 5
+    assert generator.optimizer.learning_rate == PRESETS["tiny-128"].rate
+
+
+def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="preset is 'tiny', but must be one of tiny-128, base-256, large-512"):
+        load_config(write(tmp_path, "{preset: tiny, output_dir: x, data: {source: y}}"))
 
 
 @pytest.mark.parametrize(

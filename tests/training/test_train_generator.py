@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +12,15 @@ import pytest
 import torch
 import yaml
 from diffusers import DiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
+from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
 from tests.phantom import drusen_signal, write_phantom_dataset
 from training.config import ConfigError, TrainingConfig, load_config
 from training.examples import Examples
-from training.train_generator import drop_labels, load_examples, train
+from training.train_generator import build_models, drop_labels, load_examples, train
 
 UNET = {
     "sample_size": 32,
@@ -161,6 +164,11 @@ def test_two_processes_are_two_halves_of_one_batch(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert losses(folders[1]) == pytest.approx(losses(folders[0]), abs=1e-4)
+    measured = [[entry["validation_loss"] for entry in read_log(f) if "validation_loss" in entry] for f in folders]
+    assert len(measured[0]) == 1
+    assert measured[1] == pytest.approx(measured[0], abs=1e-4)
+    grids = [np.asarray(Image.open(f / "run" / "generator" / "samples.png"), dtype=int) for f in folders]
+    assert np.abs(grids[1] - grids[0]).mean() < 1
 
 
 @pytest.mark.parametrize(
@@ -188,3 +196,28 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
     config: TrainingConfig = load_config(write_config(tmp_path, batch_size=9, accumulation_steps=2))
     with pytest.raises(ConfigError, match=r"optimizer\.batch_size is 9, but must be a multiple of .* 1 x 2"):
         train(config)
+
+
+def test_training_starts_from_a_pipeline(tmp_path: Path) -> None:
+    phantoms(tmp_path, 40, label_columns=["is_amd"])
+    path = write_config(tmp_path, images=160)
+    first = train(load_config(path)).rename(tmp_path / "first")
+    values = yaml.safe_load(path.read_text())
+    values["generator"]["pretrained"] = str(first)
+    path.write_text(yaml.safe_dump(values))
+    unet, encoder = build_models(load_config(path))
+    trained = SynFundusPipeline.from_pretrained(first)
+    for network, origin in ((unet, trained.unet), (encoder, trained.condition_encoder)):
+        for name, tensor in origin.state_dict().items():
+            assert torch.equal(network.state_dict()[name], tensor.float())
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "other"])
+def test_a_pipeline_that_does_not_fit_is_refused(tmp_path: Path, tiny_pipeline_dir: Path, folder: str) -> None:
+    shutil.copytree(tiny_pipeline_dir, tmp_path / "other")
+    path = write_config(tmp_path)
+    values = yaml.safe_load(path.read_text())
+    values["generator"]["pretrained"] = str(tmp_path / folder)
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=f"generator.pretrained is '.*{folder}', which cannot be started from"):
+        build_models(load_config(path))

@@ -1,0 +1,90 @@
+"""What a training run will cost, before it is started: parameters, memory, FLOPs, images per epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from training.config import OptimizerConfig, TrainingConfig
+from training.data import load_source, read_codes
+from training.order import rare_label_weights
+from training.train_autoencoder import build_autoencoder
+from training.train_generator import build_models
+
+# Weights, gradients, AdamW's two moments and the moving average, in float32.
+BYTES_PER_PARAMETER = 5 * 4
+
+
+def measure_step(network: nn.Module, *inputs: torch.Tensor) -> tuple[float, int]:
+    """What one training image costs a network whose output has the field `sample`.
+
+    Args:
+        network: the network.
+        inputs: those of its forward, for one image.
+
+    Returns:
+        Floating-point operations of forward and backward, and the bytes of what the forward keeps for the backward
+        (in float32; about half of it in bfloat16).
+    """
+    kept: dict[int, int] = {}
+    weights = {parameter.data_ptr() for parameter in network.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        output = network(*inputs).sample
+        activations = sum(kept.values())
+        output.sum().backward()
+    network.zero_grad(set_to_none=True)
+    return counter.get_total_flops(), activations
+
+
+def _report_stage(name: str, networks: list[nn.Module], config: OptimizerConfig, flops: float, kept: int) -> list[str]:
+    count = sum(parameter.numel() for network in networks for parameter in network.parameters())
+    micro_batch = config.batch_size // config.accumulation_steps
+    memory = count * BYTES_PER_PARAMETER + kept * micro_batch
+    return [
+        f"{name}:",
+        f"  parameters             {count / 1e6:.1f} M ({count * 2 / 1e6:.0f} MB in half precision)",
+        f"  FLOPs per image        {flops / 1e9:.1f} G, forward and backward",
+        f"  memory                 {memory / 2**30:.1f} GiB in float32 at {micro_batch} images a forward, one process",
+        f"  images                 {config.images:,} in steps of {config.batch_size}",
+        f"  FLOPs in all           {flops * config.images:.1e}",
+    ]
+
+
+def describe_run(config: TrainingConfig) -> str:
+    """The report of `--dry-run`. It opens the source, but decodes no photograph and writes nothing.
+
+    Raises:
+        ConfigError: for a configuration or a source that cannot be used.
+    """
+    codes = read_codes(load_source(config.data))
+    lines = []
+    if config.autoencoder is not None:
+        vae: AutoencoderKL = build_autoencoder(config.autoencoder)
+        flops, kept = measure_step(vae, torch.zeros(1, 3, config.resolution, config.resolution))
+        lines += _report_stage("autoencoder", [vae], config.autoencoder.optimizer, flops, kept)
+    unet, encoder = build_models(config)
+    shape = (1, unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+    labels = torch.zeros(1, encoder.config.width)
+    flops, kept = measure_step(unet, torch.zeros(shape), torch.zeros(1), labels)
+    stage = config.generator
+    lines += _report_stage("generator", [unet, encoder], stage.optimizer, flops, kept)
+    shown = len(codes) * (1 - config.data.validation_share)
+    repeats = float(np.mean(rare_label_weights(codes, stage.rare_label_repeats)))
+    epoch = shown * repeats / (1 - stage.degraded_share)
+    lines += [
+        "data:",
+        f"  photographs            {len(codes):,}, about {shown:,.0f} of them to train on",
+        f"  images per epoch       about {epoch:,.0f}, with repeats of rare findings and spoiled copies",
+        f"  epochs                 {stage.optimizer.images / epoch:.1f}",
+    ]
+    return "\n".join(lines)
