@@ -130,13 +130,14 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
     Args:
         config: where the photographs are.
         resolution: side of the square images, in pixels.
-        cache_dir: the cache's parent. The cache's name is derived from what is read and from `resolution`.
+        cache_dir: the cache's parent. The cache's name is derived from what is read (of a local directory, the names
+            and sizes of its files) and from `resolution`.
 
     Raises:
         ConfigError: for a source, an image or a label that cannot be used.
     """
     read = [config.source, config.name, config.split, config.image_column, config.group_column]
-    key = json.dumps([read, resolution, FIELD_THRESHOLD])
+    key = json.dumps([read, _list_files(Path(config.source)), resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
         temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
@@ -151,6 +152,12 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
         codes=np.load(final / "codes.npy"),
         groups=np.load(final / "groups.npy"),
     )
+
+
+def _list_files(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of a folder's files; nothing for a Hub id."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
 
 
 def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:

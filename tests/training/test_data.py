@@ -55,10 +55,18 @@ def test_the_cache_is_read_again_instead_of_the_source(tmp_path: Path) -> None:
     config = DataConfig(str(tmp_path / "data"))
     first = prepare_data(config, 16, tmp_path / "cache")
     for path in (tmp_path / "data").iterdir():
-        path.unlink()
+        path.write_bytes(bytes(path.stat().st_size))
     second = prepare_data(config, 16, tmp_path / "cache")
     assert np.array_equal(first.images, second.images)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [""]
+
+
+def test_a_folder_that_grew_is_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number in (1, 2):
+        round_field(60, 60, (5, 5, 55, 55)).save(folder / f"{number}.png")
+        assert len(prepare_data(DataConfig(str(folder)), 16, tmp_path / "cache")) == number
 
 
 def test_no_patient_stands_on_both_sides(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Findings that are often asked for together, and whole requests worth seeing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, int]] = {
+    "Healthy": {},
+    "Mild NPDR": {"dr_grade": 1},
+    "Moderate NPDR with edema": {"dr_grade": 2, "is_dme": 1},
+    "Proliferative DR": {"dr_grade": 4},
+    "Advanced glaucoma": {"is_gc": 1, "is_aon": 1},
+    "Macular degeneration": {"is_amd": 1},
+    "Pathological myopia": {"is_pm": 1, "is_dm": 1},
+    "Vein occlusion": {"is_rvo": 1, "is_htr": 1},
+    "Epimacular membrane": {"is_em": 1},
+}
+SAME_EYE = ("Healthy", "Moderate NPDR with edema", "Advanced glaucoma", "Pathological myopia")
+
+# Each is a request as `settings.check_one` takes it.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "Four healthy left eyes": {"condition": {"eye_side": 1}, "num_images": 4, "seed": 11},
+    "Severe NPDR, strong guidance": {"condition": {"dr_grade": 3}, "num_images": 4, "seed": 3, "guidance_scale": 7.0},
+    "A macula that cannot be read": {"condition": {"is_macular_readable": 0}, "num_images": 2, "seed": 5},
+    "Proliferative DR with vein occlusion": {"condition": {"dr_grade": 4, "is_rvo": 1}, "num_images": 4, "seed": 21},
+}

@@ -1,0 +1,137 @@
+"""What one request may ask for: its settings, their limits, and the check of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model import Model
+
+MOST_IMAGES = 8
+MOST_STEPS = 50
+MOST_GUIDANCE = 10.0
+MOST_SEED = 2**32 - 1
+MOST_PIXELS = 8 * 512 * 512
+DEFAULT_IMAGES = 4
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names the setting, the value given and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked settings of one request.
+
+    Attributes:
+        conditions: complete conditions, one an image.
+        seeds: the seed of each image's noise, as many as conditions.
+        num_inference_steps: denoising steps.
+        guidance_scale: weight of classifier-free guidance; 1 means none.
+    """
+
+    conditions: tuple[dict[str, int], ...]
+    seeds: tuple[int, ...]
+    num_inference_steps: int
+    guidance_scale: float
+
+
+def check_whole(name: str, value: Any, least: int, most: int) -> int:
+    """Returns a whole number (browsers send 4.0 for 4) as an integer.
+
+    Raises:
+        SettingsError: if it is none, or out of range.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value != int(value) or not least <= value <= most:
+        raise SettingsError(f"{name} is {value!r}, but must be a whole number from {least} to {most}")
+    return int(value)
+
+
+def check_images(model: Model, name: str, value: Any) -> int:
+    """Returns the number of images of one request.
+
+    Raises:
+        SettingsError: if it is no whole number, or more than one request may ask for in images or in pixels.
+    """
+    most = min(MOST_IMAGES, max(1, MOST_PIXELS // (model.width * model.height)))
+    return check_whole(name, value, 1, most)
+
+
+def check_guidance(value: Any) -> float:
+    """Returns the guidance scale.
+
+    Raises:
+        SettingsError: if it is no number, or out of range.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= MOST_GUIDANCE:
+        raise SettingsError(f"guidance_scale is {value!r}, but must be a number from 0 to {MOST_GUIDANCE:g}")
+    return float(value)
+
+
+def check_condition(model: Model, condition: Any) -> dict[str, int]:
+    """Returns the complete condition: what is left out is healthy and readable, None or -1 is unspecified.
+
+    Raises:
+        SettingsError: for an unknown label, a wrong value, or labels that contradict each other.
+    """
+    try:
+        return model.labels.complete_condition(condition)
+    except model.labels.ConditionError as error:
+        raise SettingsError(str(error)) from None
+
+
+def check_one(
+    model: Model,
+    condition: Mapping[str, Any],
+    num_images: Any = 1,
+    seed: Any = 0,
+    num_inference_steps: Any = None,
+    guidance_scale: Any = None,
+) -> Settings:
+    """Returns the settings of several eyes with one condition; image k has the noise of `seed + k`.
+
+    Raises:
+        SettingsError: for what cannot be used.
+    """
+    complete = check_condition(model, condition)
+    count = check_images(model, "num_images", num_images)
+    first = check_whole("seed", seed, 0, MOST_SEED)
+    return Settings(
+        (complete,) * count,
+        tuple(range(first, first + count)),
+        *_check_sampling(model, num_inference_steps, guidance_scale),
+    )
+
+
+def check_same_eye(
+    model: Model,
+    conditions: Any,
+    seed: Any = 0,
+    num_inference_steps: Any = None,
+    guidance_scale: Any = None,
+) -> Settings:
+    """Returns the settings of one eye, that is one seed, with several conditions.
+
+    Raises:
+        SettingsError: for what cannot be used; a wrong condition's number is named.
+    """
+    if not isinstance(conditions, Sequence) or isinstance(conditions, str):
+        raise SettingsError(f"conditions is {conditions!r}, but must be a list of mappings from label names to values")
+    check_images(model, "the number of conditions", len(conditions))
+    complete = []
+    for number, condition in enumerate(conditions):
+        try:
+            complete.append(check_condition(model, condition))
+        except SettingsError as error:
+            raise SettingsError(f"conditions[{number}]: {error}") from None
+    seeds = (check_whole("seed", seed, 0, MOST_SEED),) * len(complete)
+    return Settings(tuple(complete), seeds, *_check_sampling(model, num_inference_steps, guidance_scale))
+
+
+def _check_sampling(model: Model, steps: Any, guidance: Any) -> tuple[int, float]:
+    steps = model.default_steps if steps is None else steps
+    guidance = model.default_guidance if guidance is None else guidance
+    return check_whole("num_inference_steps", steps, 1, MOST_STEPS), check_guidance(guidance)
