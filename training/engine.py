@@ -54,7 +54,8 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
     if missing:
         raise ConfigError(f"log_with names {missing[0]}, which is not installed; pip install {missing[0]}")
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=config.log_with, project_dir=folder)
+    loggers = config.log_with or None
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, log_with=loggers, project_dir=folder)
     if config.log_with:
         accelerator.init_trackers(f"{Path(config.output_dir).name}-{folder.name}")
     return accelerator
@@ -191,7 +192,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.parameters.values())
         self._evaluate(self.folder / "samples.png")
-        self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def _now_and_then(self) -> None:
         config, done = self.config, self.images_seen >= self.config.images
