@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from string import Template
 
@@ -12,13 +11,13 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
-from PIL import Image
 
 from pipeline_synfundus.labels import CONDITION_LABELS, CONDITION_NAMES, UNKNOWN, Label, get_label
 
 from .build_folder import FOLDERS, BuildFolder
 from .conditions import Plan
 from .files import write_text
+from .image_format import FORMATS
 from .schema import features
 
 TEMPLATE = Path(__file__).parent / "card.md"
@@ -77,7 +76,10 @@ def _body(folder: BuildFolder, plan: Plan) -> str:
         num_rows=f"{record.num_rows:,}",
         num_rows_plain=record.num_rows,
         shard_rows=record.shard_rows,
-        size="x".join(map(str, _image_size(folder))),
+        format=FORMATS[record.image_format].title,
+        image_format=record.image_format,
+        dtype=record.dtype,
+        size="x".join(map(str, folder.read_manifest(0)["files"]["default"]["image_size"])),
         dr_grades=list(get_label("dr_grade").values),
         label_table=_label_table(folder),
         stratum_table=_stratum_table(plan, record.num_rows),
@@ -92,13 +94,6 @@ def _body(folder: BuildFolder, plan: Plan) -> str:
 
 def _name(folder: BuildFolder) -> str:
     return folder.path.resolve().name
-
-
-def _image_size(folder: BuildFolder) -> tuple[int, int]:
-    """Width and height of the first image; a generator makes all of one size."""
-    with pq.ParquetFile(folder.file("default", 0)) as file:
-        first = next(file.iter_batches(batch_size=1, columns=["image"]))
-    return Image.open(io.BytesIO(first.column(0)[0].as_py()["bytes"])).size
 
 
 def _label_table(folder: BuildFolder) -> str:

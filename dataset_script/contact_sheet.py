@@ -7,13 +7,18 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
-from datasets import Dataset, load_dataset
+from datasets import load_dataset
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, EYE_SIDE, LABELS, READABILITY, UNKNOWN, describe
+
+from .files import atomic_file
+from .image_format import SYNTHETIC
 
 COLUMNS = 5
 TILE = 224  # pixels of an image's longer side
@@ -38,35 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         dataset = load_dataset(options.dataset, split="train")
-        rows, missing = choose_rows(dataset)
+        labels = cast(pd.DataFrame, dataset.select_columns(list(CONDITION_NAMES)).to_pandas())
     except (OSError, ValueError) as error:
         print(f"contact_sheet: error: {options.dataset} is no SynFundus dataset: {error}", file=sys.stderr)
         return 2
+    rows, missing = choose_rows(labels)
     title = Path(options.dataset).resolve().name
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(dataset.select(rows), f"{title}: {len(rows)} of {len(dataset):,} images").save(options.out, "PNG")
+    write_sheet(options.out, list(dataset.select(rows)), f"{title}: {len(rows)} of {len(dataset):,} images")
     print(f"{options.out} shows {len(rows)} images.")
     for wanted in missing:
         print("No row has " + ", ".join(f"{name}={value}" for name, value in wanted.items()) + ".")
     return 0
 
 
-def choose_rows(dataset: Dataset) -> tuple[list[int], list[Wanted]]:
+def choose_rows(labels: pd.DataFrame) -> tuple[list[int], list[Wanted]]:
     """Returns positions of rows that together show everything, and what no row shows.
 
     For each thing to show it takes, of the rows not taken yet, one in which the least else is wrong.
+
+    Args:
+        labels: the rows' labels and eye sides, in columns of their names.
     """
-    labels = cast(pd.DataFrame, dataset.select_columns(list(CONDITION_NAMES)).to_pandas())
-    findings = sum((labels[label.name] != label.default).astype(int) for label in LABELS)
+    healthy = pd.Series({label.name: label.default for label in LABELS})
+    findings = labels[list(healthy.index)].ne(healthy).sum(axis=1).to_numpy()
     chosen: list[int] = []
     missing: list[Wanted] = []
     for wanted in _things_to_show():
         fitting = (labels[list(wanted)] == pd.Series(wanted)).all(axis=1)
-        candidates = findings[fitting & ~labels.index.isin(chosen)]
-        if candidates.empty:
-            missing.append(wanted)
+        candidates = np.flatnonzero(fitting & ~labels.index.isin(chosen))
+        if candidates.size:
+            chosen.append(int(candidates[findings[candidates].argmin()]))
         else:
-            chosen.append(int(candidates.idxmin()))
+            missing.append(wanted)
     return chosen, missing
 
 
@@ -78,9 +86,22 @@ def _things_to_show() -> list[Wanted]:
     return [*sides, *diseases, *({label.name: 0} for label in READABILITY)]
 
 
-def draw_sheet(rows: Dataset, title: str) -> Image.Image:
-    """Returns a sheet with each image above its labels in words."""
-    captions = [_caption(row) for row in rows.remove_columns("image")]
+def write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Writes a sheet with each image above its labels in words, as a PNG that says that it is synthetic.
+
+    Args:
+        path: where to.
+        rows: `image` (of Pillow), `idx`, labels and eye side of each.
+        title: what stands above.
+    """
+    text = PngInfo()
+    text.add_text("Description", SYNTHETIC)
+    with atomic_file(path) as file:
+        _draw_sheet(rows, title).save(file, "PNG", pnginfo=text)
+
+
+def _draw_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Image.Image:
+    captions = [_caption(row) for row in rows]
     lines = [captions[first : first + COLUMNS] for first in range(0, len(captions), COLUMNS)]
     heights = [TILE + (max(map(len, line)) + 1) * LINE_HEIGHT + 2 * GAP for line in lines]
     top = MARGIN + TITLE_SIZE + 2 * GAP + LINE_HEIGHT

@@ -1,36 +1,47 @@
 """Builds the dataset: `python -m dataset_script.generate --num-rows 64 --out synfundus-1m`.
 
-Killed at any moment, it loses at most the shard in flight; the same command again goes on, and does nothing when the
-dataset is complete.
+Killed at any moment, it loses at most the shard in flight of each worker; the same command again goes on, and does
+nothing when the dataset is complete. The same command started twice at once, here or on another machine with the same
+files, shares the work.
+
+`--rows 123456,7` makes the images of these rows alone, as files in `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from .build_folder import BuildError, BuildFolder, Record, open_build
+from .arguments import positive_integer, row_numbers, scale
+from .build_folder import BuildError, BuildFolder, Record, open_build, read_record
+from .build_shards import Source
 from .card import write_card
-from .conditions import DEFAULT_PLAN, Plan, PlanError, load_plan
+from .conditions import DEFAULT_PLAN, Plan, PlanError, load_plan, plan_text
 from .files import write_text
-from .generator import DEFAULT_MODEL, choose_device, find_model, generate_images, load_pipeline
-from .schema import encode_png, image_table, label_table
+from .generator import DEFAULT_MODEL, DTYPES, Model, Sampling, choose_devices, find_model, load_generator
+from .image_format import FORMATS
+from .regenerate import write_images
+from .samples import write_samples
+from .shard_size import FEW_ROWS, FEW_SHARDS, choose_shard_rows, measure_image_bytes
+from .workers import MakeSource, build_with_workers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 done, 2 refused, 130 interrupted."""
+    """Runs the command; returns its exit status: 0 done, 1 failed, 2 refused, 130 interrupted."""
     options = _parse(arguments)
     try:
         _run(options)
     except (BuildError, PlanError) as error:
         print(f"generate: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"generate: error: {error}. Nothing complete is lost: the same command again goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\nInterrupted. The same command again goes on where {options.out} stands.", file=sys.stderr)
         return 130
@@ -40,56 +51,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     plan = load_plan(options.plan)
     model = find_model(options.model)
-    record = Record(
+    sampling = Sampling(
+        num_inference_steps=options.num_inference_steps or model.num_inference_steps,
+        guidance_scale=model.guidance_scale if options.guidance_scale is None else options.guidance_scale,
+        dtype=options.dtype,
+    )
+    devices = choose_devices(options.device, options.workers)
+    make_source = partial(load_generator, model, sampling)
+    if options.rows:
+        write_images(options.out, options.rows, plan, model, make_source(devices[0]), options.image_format)
+        return
+    record = _make_record(options, plan, model, sampling, partial(make_source, devices[0]))
+    folder = open_build(options.out, record)
+    missing = folder.missing_shards()
+    whole = f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards."
+    if not missing and folder.card.exists():
+        print(f"{whole} Nothing to do.")
+        return
+    with folder.locked_folder():
+        write_text(folder.plan, plan_text(options.plan, plan))
+        if missing:
+            folder.card.unlink(missing_ok=True)  # it says that the dataset is complete
+    if options.begin_only:
+        print(f"{folder.path} is begun: {record.num_rows} rows in {record.num_shards} shards.")
+        return
+    if missing:
+        _build(folder, missing, plan, make_source, devices, options.batch_size)
+    with folder.locked_folder():
+        write_samples(folder)
+        write_card(folder, plan)
+    print(whole)
+
+
+def _make_record(
+    options: argparse.Namespace, plan: Plan, model: Model, sampling: Sampling, make_source: Callable[[], Source]
+) -> Record:
+    """What this build is asked for. The number of rows of a shard is measured, where neither the caller nor an earlier
+    run of the same build says it."""
+    num_rows = options.num_rows or plan.num_rows
+    if num_rows is None:
+        raise BuildError(f"the plan {options.plan} says nothing of rows; give --num-rows")
+    shard_rows = options.shard_rows or (read_record(options.out) or {}).get("shard_rows")
+    if shard_rows is None:
+        few = num_rows <= FEW_SHARDS * FEW_ROWS  # far from the size of one shard, whatever the images
+        image_bytes = 0.0 if few else measure_image_bytes(plan, make_source(), options.image_format, num_rows)
+        shard_rows = choose_shard_rows(num_rows, image_bytes)
+    return Record(
         plan_hash=plan.hash,
         generator=model.name,
         generator_revision=model.revision,
-        num_rows=options.num_rows,
-        shard_rows=options.shard_rows,
-        num_inference_steps=options.num_inference_steps or model.num_inference_steps,
-        guidance_scale=model.guidance_scale if options.guidance_scale is None else options.guidance_scale,
+        num_rows=num_rows,
+        shard_rows=shard_rows,
+        num_inference_steps=sampling.num_inference_steps,
+        guidance_scale=sampling.guidance_scale,
+        dtype=sampling.dtype,
+        image_format=options.image_format,
     )
-    device = choose_device(options.device)
-    folder = open_build(options.out, record)
-    missing = folder.missing_shards()
-    if not missing and folder.card.exists():
-        print(f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards. Nothing to do.")
-        return
-    write_text(folder.path / "plan.yaml", options.plan.read_text(encoding="utf-8"))
-    if missing:
-        _build_shards(folder, missing, plan, load_pipeline(model, device), options.batch_size)
-    write_card(folder, plan)
-    print(f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards.")
 
 
-def _build_shards(folder: BuildFolder, missing: list[int], plan: Plan, pipeline: Any, batch_size: int) -> None:
+def _build(
+    folder: BuildFolder,
+    missing: Sequence[int],
+    plan: Plan,
+    make_source: MakeSource,
+    devices: Sequence[str],
+    batch_size: int,
+) -> None:
     total = folder.record.num_rows
     done = total - sum(len(folder.rows(shard)) for shard in missing)
     with tqdm(total=total, initial=done, unit="image", desc="Generating") as progress:
-        for shard in missing:
-            build_shard(folder, shard, plan, pipeline, batch_size, progress)
-
-
-def build_shard(folder: BuildFolder, shard: int, plan: Plan, pipeline: Any, batch_size: int, progress: tqdm) -> None:
-    """Generates and writes one shard; needs nothing of the others.
-
-    Args:
-        folder: where to.
-        shard: its number.
-        plan: gives the rows.
-        pipeline: the generator.
-        batch_size: images generated at once.
-        progress: a bar that counts images.
-    """
-    record = folder.record
-    rows = [plan.row(idx) for idx in folder.rows(shard)]
-    encoded = []
-    for first in range(0, len(rows), batch_size):
-        batch = rows[first : first + batch_size]
-        for row, image in zip(batch, generate_images(pipeline, batch, record), strict=True):
-            encoded.append(encode_png(image, row.idx, record.generator, record.generator_revision, record.plan_hash))
-        progress.update(len(batch))
-    folder.write_shard(shard, {"default": image_table(rows, encoded), "labels": label_table(rows)})
+        build_with_workers(folder, plan, make_source, devices, batch_size, progress.update)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -98,32 +129,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Builds a SynFundus dataset. The same command again goes on with an interrupted build.",
     )
     add = parser.add_argument
-    add("--num-rows", type=_count, required=True, metavar="N", help="rows of the dataset, one image each")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the dataset")
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument(
+        "--num-rows", type=positive_integer, metavar="N", help="rows of the dataset, one image each (the plan's)"
+    )
+    rows.add_argument("--rows", type=row_numbers, metavar="I,J,...", help="make the images of these rows alone")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the dataset, or of the images of --rows")
     add("--plan", type=Path, default=DEFAULT_PLAN, metavar="FILE", help="plan of conditions (synfundus-1m.yaml)")
     add("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the generator (pipeline_synfundus)")
-    add("--shard-rows", type=_count, default=500, metavar="N", help="rows in a Parquet shard (%(default)s)")
-    add("--batch-size", type=_count, default=8, metavar="N", help="images generated at once (%(default)s)")
-    add("--num-inference-steps", type=_count, metavar="N", help="denoising steps an image (the model's own)")
-    add("--guidance-scale", type=_scale, metavar="S", help="guidance; 1 is none (the model's own)")
-    add("--device", help="torch device (a GPU if there is one)")
+    add("--image-format", choices=FORMATS, default="png", help="format of the image files (%(default)s)")
+    add("--shard-rows", type=positive_integer, metavar="N", help="rows in a Parquet shard (what makes some 500 MB)")
+    add("--batch-size", type=positive_integer, default=8, metavar="N", help="images generated at once (%(default)s)")
+    add("--num-inference-steps", type=positive_integer, metavar="N", help="denoising steps an image (the model's own)")
+    add("--guidance-scale", type=scale, metavar="S", help="guidance; 1 is none (the model's own)")
+    add("--dtype", choices=DTYPES, default="float32", help="floating-point type of the model (%(default)s)")
+    add("--device", help="torch device (all GPUs if there are any)")
+    add("--workers", type=positive_integer, default=1, metavar="N", help="processes, on the GPUs in turn (%(default)s)")
+    add("--begin-only", action="store_true", help="leave the shards to the tasks of a cluster, see cluster.py")
     return parser.parse_args(arguments)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of 1 or more")
-    return int(text)
-
-
-def _scale(text: str) -> float:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if not 0 <= scale < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return scale
 
 
 if __name__ == "__main__":

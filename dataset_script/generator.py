@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import snapshot_download
 
-from .build_folder import BuildError, Record
+from .build_folder import BuildError
 from .conditions import Row
 from .files import file_sha256
 
 if TYPE_CHECKING:
-    from PIL import Image
+    import numpy as np
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "pipeline_synfundus"
+DTYPES = ("float32", "bfloat16", "float16")
 # What decides which images a model makes; its card does not.
 MODEL_FILES = (".bin", ".json", ".py", ".safetensors")
 
@@ -65,27 +67,71 @@ def find_model(model: str) -> Model:
     return Model(model, folder.name, folder, *defaults)  # the Hub's cache names a snapshot's folder after its commit
 
 
-def load_pipeline(model: Model, device: str) -> Any:
-    """Returns the model as a pipeline on a device, without a progress bar of its own."""
-    from diffusers import DiffusionPipeline  # takes seconds, which a build that is complete does not need
+@dataclass(frozen=True)
+class Sampling:
+    """How a model makes images; part of a build's record.
 
-    pipeline = DiffusionPipeline.from_pretrained(str(model.folder), trust_remote_code=True)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    Attributes:
+        num_inference_steps: denoising steps an image.
+        guidance_scale: guidance; 1 is none.
+        dtype: the floating-point type that the model computes in, one of `DTYPES`.
+    """
 
-
-def generate_images(pipeline: Any, rows: Sequence[Row], record: Record) -> list[Image.Image]:
-    """Returns one image a row. Each has its own noise, so that it is the same in any batch."""
-    return pipeline(
-        [row.condition for row in rows],
-        generator=[row.noise_seed for row in rows],
-        num_inference_steps=record.num_inference_steps,
-        guidance_scale=record.guidance_scale,
-    ).images
+    num_inference_steps: int
+    guidance_scale: float
+    dtype: str
 
 
-def choose_device(device: str | None) -> str:
-    """Returns the device asked for, or without one the first GPU, or the CPU if there is none.
+class Generator:
+    """A model on a device, as a source of images: a function from rows to pixels. `load_generator` makes one."""
+
+    def __init__(self, model: Model, sampling: Sampling, device: str) -> None:
+        import torch
+        from diffusers import DiffusionPipeline  # takes seconds, which a build that is complete does not need
+
+        pipeline: Any = DiffusionPipeline.from_pretrained(
+            str(model.folder), trust_remote_code=True, torch_dtype=getattr(torch, sampling.dtype)
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline.to(device)
+        self._sampling = sampling
+
+    def __call__(self, rows: Sequence[Row]) -> np.ndarray:
+        """Returns one image a row: uint8 of shape (rows, height, width, 3), RGB.
+
+        Each has its own noise, so that it is the same in any batch. They are rounded on the device, as Diffusers rounds
+        them for Pillow, and leave it at once: a fast device would wait for single images to be converted.
+        """
+        import torch
+
+        images = self._pipeline(
+            [row.condition for row in rows],
+            generator=[row.noise_seed for row in rows],
+            num_inference_steps=self._sampling.num_inference_steps,
+            guidance_scale=self._sampling.guidance_scale,
+            output_type="pt",
+        ).images
+        return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@functools.lru_cache(maxsize=1)
+def load_generator(model: Model, sampling: Sampling, device: str) -> Generator:
+    """Returns the model on a device; it is loaded once a process.
+
+    Args:
+        model: the model.
+        sampling: how it makes images.
+        device: where to, see `choose_devices`.
+    """
+    return Generator(model, sampling, device)
+
+
+def choose_devices(device: str | None, workers: int) -> list[str]:
+    """Returns the device of each worker: the GPUs in turn if there are any, or else the CPU for all.
+
+    Args:
+        device: the torch device asked for; `cuda` means all GPUs, and so does None where there are any.
+        workers: number of workers.
 
     Raises:
         BuildError: for a device that is not there.
@@ -93,12 +139,14 @@ def choose_device(device: str | None) -> str:
     import torch
 
     if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         raise BuildError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
+    if device == "cuda":
+        return [f"cuda:{worker % torch.cuda.device_count()}" for worker in range(workers)]
+    return [device] * workers
 
 
 def _folder_revision(folder: Path) -> str:

@@ -1,20 +1,15 @@
-"""The row of the dataset: its columns, its Parquet tables, and the metadata inside each image."""
+"""The row of the dataset: its columns and its Parquet tables."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import datasets
 import pyarrow as pa
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from pipeline_synfundus.labels import CONDITION_LABELS
 
 from .conditions import Row
-
-SYNTHETIC = "Synthetic retinal fundus image, made by a diffusion model. Not a photograph, not for diagnosis."
 
 
 def features(images: bool = True) -> datasets.Features:
@@ -32,36 +27,23 @@ def label_table(rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist(records, schema=features(images=False).arrow_schema)
 
 
-def image_table(rows: Sequence[Row], images: Sequence[bytes]) -> pa.Table:
+def image_table(rows: Sequence[Row], images: Sequence[bytes], suffix: str) -> pa.Table:
     """Returns the rows with their encoded images: the columns of the config `default`.
 
     The schema carries the features, so that the names of the label values are read back from the Parquet file alone.
+
+    Args:
+        rows: the rows.
+        images: one image file a row.
+        suffix: the end of the image files' names, with the dot.
     """
     records = [
-        {"image": {"bytes": image, "path": f"{row.idx:07d}.png"}, "idx": row.idx, **row.condition}
+        {"image": {"bytes": image, "path": file_name(row.idx, suffix)}, "idx": row.idx, **row.condition}
         for row, image in zip(rows, images, strict=True)
     ]
     return pa.Table.from_pylist(records, schema=features().arrow_schema)
 
 
-def encode_png(image: Image.Image, idx: int, generator: str, revision: str, plan_hash: str) -> bytes:
-    """Returns the image as PNG, whose text says that it is synthetic and what made it.
-
-    Args:
-        image: an RGB image.
-        idx: its row.
-        generator: name of the generator.
-        revision: revision of the generator.
-        plan_hash: hash of the plan.
-    """
-    text = PngInfo()
-    text.add_text("Description", SYNTHETIC)
-    text.add_text("Software", f"SynFundus, generator {generator}, revision {revision}")
-    text.add_text("SynFundus-Synthetic", "true")
-    text.add_text("SynFundus-Generator", generator)
-    text.add_text("SynFundus-Revision", revision)
-    text.add_text("SynFundus-Plan", plan_hash)
-    text.add_text("SynFundus-Row", str(idx))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=text)
-    return buffer.getvalue()
+def file_name(idx: int, suffix: str) -> str:
+    """Returns the name of a row's image file."""
+    return f"{idx:07d}{suffix}"

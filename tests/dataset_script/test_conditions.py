@@ -1,10 +1,11 @@
 import collections
 import random
 
+import pandas as pd
 import pytest
 import yaml
 
-from dataset_script.conditions import CYCLE, Plan, load_plan
+from dataset_script.conditions import CYCLE, DEFAULT_PLAN, Plan, load_plan, plan_text
 from dataset_script.plan_file import parse_plan
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, READABILITY, UNKNOWN, complete_condition
 
@@ -132,3 +133,74 @@ def test_drawing_one_label_more_leaves_the_others_and_the_noise():
         one, two = less.row(idx), more.row(idx)
         assert one.noise_seed == two.noise_seed
         assert {**one.condition, "is_amd": 0} == {**two.condition, "is_amd": 0}
+
+
+def test_a_plan_of_counts_gives_exactly_these_rows():
+    strata = [
+        {"name": name, "count": count, "labels": {"is_gc": int(name == "rare")}} for name, count in COUNTS.items()
+    ]
+    plan = Plan(*parse_plan({"seed": 3, "strata": strata}))
+    assert plan.num_rows == plan.cycle == 3017
+    assert plan.stratum_counts(3017) == COUNTS == collections.Counter(plan.row(idx).stratum for idx in range(3017))
+    assert sum(plan.row(idx).condition["is_gc"] for idx in range(3017)) == 3
+
+
+COUNTS = {"common": 3000, "rare": 3, "other": 14}
+COMBINATIONS = [{"dr_grade": 0, "is_dme": 0}] * 60 + [{"dr_grade": 2, "is_dme": 1}] * 30 + [{"dr_grade": 4}] * 10
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def label_table(tmp_path, request):
+    """A table as of real labels: gaps, other columns, columns in another order."""
+    table = pd.DataFrame([{"patient": number, **labels} for number, labels in enumerate(COMBINATIONS)])
+    table = table[["is_dme", "patient", "dr_grade"]]
+    path = tmp_path / f"labels.{request.param}"
+    table.to_csv(path) if request.param == "csv" else table.to_parquet(path)
+    return path
+
+
+def joint_plan(folder, joint, **labels):
+    content = {"seed": 5, "strata": [{"name": "real", "share": 1.0, "labels": labels, "joint": joint}]}
+    file = folder / "plan.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return load_plan(file), file
+
+
+def test_labels_are_drawn_together_as_in_the_table(tmp_path, label_table):
+    plan, _ = joint_plan(tmp_path, label_table.name, is_gc={0: 0.5, 1: 0.5})
+    rows = [plan.row(idx).condition for idx in range(20_000)]
+    drawn = collections.Counter((row["dr_grade"], row["is_dme"], row["is_gc"]) for row in rows)
+    expected = {(0, 0): 0.6, (2, 1): 0.3, (4, UNKNOWN): 0.1}
+    assert {values[:2] for values in drawn} == set(expected)
+    for (grade, edema, _), count in drawn.items():
+        probability = expected[grade, edema] / 2
+        assert abs(count / 20_000 - probability) < 4 * (probability * (1 - probability) / 20_000) ** 0.5
+    assert {row["eye_side"] for row in rows} == {0, 1}
+
+
+def test_a_label_of_the_stratum_replaces_that_of_the_table(tmp_path, label_table):
+    plan, _ = joint_plan(tmp_path, label_table.name, is_dme=0)
+    rows = [plan.row(idx).condition for idx in range(500)]
+    assert {(row["dr_grade"], row["is_dme"]) for row in rows} == {(0, 0), (2, 0), (4, 0)}
+
+
+def test_the_plan_that_is_kept_needs_no_table_and_gives_the_same_rows(tmp_path, label_table):
+    plan, file = joint_plan(tmp_path, label_table.name, is_gc={0: 0.5, 1: 0.5})
+    kept = tmp_path / "elsewhere" / "plan.yaml"
+    kept.parent.mkdir()
+    kept.write_text(plan_text(file, plan))
+    again = load_plan(kept)
+    assert again.hash == plan.hash
+    assert [again.row(idx) for idx in range(200)] == [plan.row(idx) for idx in range(200)]
+    assert "patient" not in kept.read_text()
+
+
+def test_another_table_is_another_plan(tmp_path, label_table):
+    plan, file = joint_plan(tmp_path, label_table.name)
+    pd.DataFrame(COMBINATIONS[1:]).to_csv(tmp_path / "other.csv")
+    assert load_plan(file).hash == plan.hash
+    assert joint_plan(tmp_path, "other.csv")[0].hash != plan.hash
+
+
+def test_a_plan_without_tables_is_kept_as_it_is_written(plan):
+    assert plan_text(DEFAULT_PLAN, plan) == DEFAULT_PLAN.read_text()

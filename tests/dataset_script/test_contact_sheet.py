@@ -18,6 +18,7 @@ def test_the_sheet_is_drawn(dataset_dir, tmp_path, capsys):
     assert "shows 20 images" in capsys.readouterr().out
     with Image.open(file) as sheet:
         assert sheet.format == "PNG"
+        assert "Synthetic" in sheet.info["Description"]
         assert sheet.width > 1000
         assert sheet.height > sheet.width
         pixels = np.asarray(sheet.convert("RGB"))
@@ -26,7 +27,7 @@ def test_the_sheet_is_drawn(dataset_dir, tmp_path, capsys):
 
 
 def test_chosen_rows_show_everything_as_simply_as_can_be(dataset):
-    chosen, missing = choose_rows(dataset)
+    chosen, missing = choose_rows(dataset.remove_columns("image").to_pandas())
     rows = dataset.select(chosen).remove_columns("image")
     assert not missing
     assert len(set(chosen)) == len(chosen) == 20
@@ -43,7 +44,7 @@ def test_chosen_rows_show_everything_as_simply_as_can_be(dataset):
 
 
 def test_what_no_row_shows_is_said(dataset):
-    chosen, missing = choose_rows(dataset.select([1, 11]))
+    chosen, missing = choose_rows(dataset.select([1, 11]).remove_columns("image").to_pandas())
     assert chosen == [0, 1]
     assert {"is_amd": 1} in missing
     assert {"is_gc": 1} not in missing
@@ -58,3 +59,11 @@ def test_what_is_no_dataset_of_ours_is_refused(tmp_path, capsys, content):
     assert main([str(folder), "--out", str(tmp_path / "sheet.png")]) == 2
     assert "is no SynFundus dataset" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_the_card_shows_the_same_samples(dataset_dir, tmp_path):
+    file = tmp_path / "sheet.png"
+    assert main([str(dataset_dir), "--out", str(file)]) == 0
+    with Image.open(file) as sheet, Image.open(dataset_dir / "samples.png") as samples:
+        assert np.array_equal(np.asarray(sheet), np.asarray(samples))
+    assert "](samples.png)" in (dataset_dir / "README.md").read_text()

@@ -219,6 +219,8 @@ def test_a_lost_card_is_written_again(dataset_dir, build_arguments, tmp_path):
         ("--shard-rows", "20", "shard_rows was 16, now it is 20"),
         ("--num-inference-steps", "3", "num_inference_steps was 2, now it is 3"),
         ("--guidance-scale", "1.5", "guidance_scale was 2.0, now it is 1.5"),
+        ("--image-format", "webp", "image_format was png, now it is webp"),
+        ("--dtype", "bfloat16", "dtype was float32, now it is bfloat16"),
     ],
 )
 def test_other_arguments_are_refused_in_a_begun_folder(dataset_dir, build_arguments, capsys, option, value, said):
@@ -259,6 +261,9 @@ def test_a_folder_with_something_else_is_refused(build_arguments, capsys, tmp_pa
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
+        ("--workers", "0", "'0' is not an integer of 1 or more"),
+        ("--image-format", "gif", "invalid choice: 'gif'"),
+        ("--dtype", "int8", "invalid choice: 'int8'"),
         ("--num-rows", "0", "'0' is not an integer of 1 or more"),
         ("--num-rows", "ten", "'ten' is not an integer of 1 or more"),
         ("--shard-rows", "-5", "'-5' is not an integer of 1 or more"),

@@ -83,11 +83,11 @@ def test_shares_must_sum_to_one(share):
 
 def test_shares_may_be_off_by_rounding():
     strata = [{"name": str(number), "share": 0.3333333, "labels": {}} for number in range(3)]
-    assert len(parse_plan({"seed": 1, "strata": strata})[1]) == 3
+    assert len(parse_plan({"seed": 1, "strata": strata}).strata) == 3
 
 
 def test_unknown_is_allowed_when_asked_for():
-    _, (stratum,) = parse_plan(plan(labels={"dr_grade": None, "is_dme": 1, "is_gc": {-1: 0.5, 1: 0.5}}))
+    (stratum,) = parse_plan(plan(labels={"dr_grade": None, "is_dme": 1, "is_gc": {-1: 0.5, 1: 0.5}})).strata
     assert stratum.labels["dr_grade"] == ((UNKNOWN, 1.0),)
 
 
@@ -97,14 +97,14 @@ def test_messages_of_a_file_begin_with_its_name(tmp_path):
         read_plan_file(file)
     for text in ("seed: [", "seed: 1\nseed: 2\n", yaml.safe_dump(plan(share=2))):
         file.write_text(text)
-        with pytest.raises(PlanError, match=r"odd\.yaml: "):
+        with pytest.raises(PlanError, match=r"odd\.yaml, line \d+: "):
             read_plan_file(file)
 
 
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path):
     file = tmp_path / "odd.yaml"
     file.write_text("seed: 1\nstrata:\n- {name: odd, share: 1, labels: {is_gc: 0,\n    is_gc: 1}}\n")
-    with pytest.raises(PlanError, match=r"'is_gc' is given twice \(line 4\)"):
+    with pytest.raises(PlanError, match=r"odd\.yaml, line 4: 'is_gc' is given twice"):
         read_plan_file(file)
 
 
@@ -115,3 +115,70 @@ def test_shipped_plans_fix_each_finding_in_some_stratum_and_leave_nothing_unknow
     fixed = {(name, values[0][0]) for stratum in strata for name, values in stratum.labels.items() if len(values) == 1}
     assert {(label.name, value) for label in DISEASES for value in range(1, label.cardinality)} <= fixed
     assert {(label.name, 0) for label in READABILITY} <= fixed
+
+
+WRONG_LINES = """\
+seed: 1
+strata:
+  - name: one
+    share: 0.5
+    labels:
+      is_gc: {0: 0.5, 1: 0.5}
+      is_dme: {0: 0.9, 1: 0.1}
+      dr_grade: 2
+  - name: two
+    share: 0.5
+    labels: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("seed: 1", "seed: -1", 1, "seed is -1"),
+        ("seed: 1", "seed: 1\nrows: 0", 2, "rows is 0"),
+        ("seed: 1", "rose: 5\nseed: 1", 1, "unknown field 'rose'"),
+        ("name: two", "name: one", 9, "'one' is taken"),
+        ("    share: 0.5\n    labels: {}", "    share: 1.5\n    labels: {}", 10, "share is 1.5"),
+        ("    share: 0.5\n    labels: {}", "    count: 5\n    labels: {}", 10, "has a count"),
+        ("    share: 0.5\n    labels: {}", "    share: 0.6\n    labels: {}", 2, "sum to 1.1"),
+        ("labels: {}", "labels: {is_lost: 1}", 11, "unknown label 'is_lost'"),
+        ("dr_grade: 2", "dr_grade: 7", 8, "dr_grade is 7"),
+        ("dr_grade: 2", "dr_grade: 0", 8, "is_dme is 1, but dr_grade is 0"),
+        ("      dr_grade: 2\n", "", 7, "dr_grade was left out"),
+        ("is_gc: {0: 0.5, 1: 0.5}", "is_gc:\n        0: 0.5\n        1: -0.5", 8, "probability of 1 is -0.5"),
+        ("is_gc: {0: 0.5, 1: 0.5}", "is_gc: {0: 0.5, 1: 0.4}", 6, "sum to 0.9"),
+        ("labels: {}", "joint: none.csv", 11, "none.csv cannot be read"),
+        (
+            "labels: {}",
+            "joint:\n    - {weight: 1, labels: {is_gc: 1}}\n    - {weight: 0, labels: {is_gc: 0}}",
+            13,
+            "is 0",
+        ),
+        ("labels: {}", "joint: [{weight: 1, labels: {is_dme: 1, dr_grade: 0}}]", 11, "dr_grade is 0"),
+    ],
+)
+def test_the_line_that_is_wrong_is_named(tmp_path, old, new, line, said):
+    file = tmp_path / "odd.yaml"
+    assert WRONG_LINES.count(old) == 1
+    file.write_text(WRONG_LINES)
+    assert len(read_plan_file(file).strata) == 2
+    file.write_text(WRONG_LINES.replace(old, new))
+    with pytest.raises(PlanError) as refused:
+        read_plan_file(file)
+    assert f"odd.yaml, line {line}: " in str(refused.value), refused.value
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "ten", True])
+def test_wrong_counts_are_refused(count):
+    content = {"seed": 1, "strata": [{"name": "odd", "count": count, "labels": {}}]}
+    assert f"stratum 'odd': count is {count!r}" in refusal(content)
+
+
+def test_counts_give_shares_and_the_number_of_rows():
+    strata = [{"name": name, "count": count, "labels": {}} for name, count in (("one", 3), ("two", 1))]
+    read = parse_plan({"seed": 1, "strata": strata})
+    assert read.num_rows == 4
+    assert [(stratum.count, stratum.share) for stratum in read.strata] == [(3, 0.75), (1, 0.25)]
+    assert "counts of the strata sum to 4" in refusal({"seed": 1, "rows": 5, "strata": strata})

@@ -1,0 +1,167 @@
+"""Shows what a plan gives: `python -m dataset_script.conditions PLAN --out plot.png`. Nothing is generated."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline_synfundus.labels import CONDITION_LABELS, DISEASES, READABILITY, UNKNOWN, Label, to_codes
+
+from .arguments import positive_integer
+from .conditions import DEFAULT_PLAN, Plan, PlanError, load_plan
+
+# Rows that are drawn to show a plan that does not say how many it is for: a whole cycle of shares.
+DEFAULT_ROWS = 10_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0 done, 2 refused."""
+    options = _parse(arguments)
+    try:
+        plan = load_plan(options.plan)
+    except PlanError as error:
+        print(f"conditions: error: {error}", file=sys.stderr)
+        return 2
+    planned = plan.num_rows or DEFAULT_ROWS
+    codes = draw_codes(plan, min(options.num_rows, planned))
+    print(f"Plan {plan.hash}, seed {plan.seed}: {planned:,} rows in {len(plan.strata)} strata.\n")
+    print(stratum_table(plan, planned))
+    print(f"\nLabels of the first {len(codes):,} rows:\n\n{label_table(codes)}")
+    print(f"\nMost frequent combinations of findings:\n\n{combination_table(codes)}")
+    if options.out:
+        plot(plan, codes, planned, options.out)
+        print(f"\n{options.out} shows them.")
+    return 0
+
+
+def draw_codes(plan: Plan, num_rows: int) -> np.ndarray:
+    """Returns the labels of the first rows of a plan: integers of shape (rows, condition labels)."""
+    rows = tqdm(range(num_rows), unit="row", desc="Drawing", disable=num_rows <= DEFAULT_ROWS)
+    return np.array([to_codes(plan.row(idx).condition) for idx in rows])
+
+
+def stratum_table(plan: Plan, num_rows: int) -> str:
+    """Returns how many of the first rows of the plan each stratum has, as text."""
+    counts = plan.stratum_counts(num_rows)
+    width = max(map(len, counts))
+    return "\n".join(f"{name:<{width}}  {count:>9,}  {count / num_rows:7.2%}" for name, count in counts.items())
+
+
+def label_table(codes: np.ndarray) -> str:
+    """Returns how many rows have each value of each label, as text."""
+    lines = []
+    for column, label in enumerate(CONDITION_LABELS):
+        for value, count in zip(*np.unique(codes[:, column], return_counts=True), strict=True):
+            name = "unknown" if value == UNKNOWN else label.values[value]
+            lines.append(f"{label.name:<27} {value:>2} {name:<16} {count:>9,}  {count / len(codes):7.2%}")
+    return "\n".join(lines)
+
+
+def combination_table(codes: np.ndarray, most: int = 12) -> str:
+    """Returns the most frequent sets of diseases and unreadable parts of those with more than one, as text."""
+    shown = _findings(codes)
+    together = shown[shown.sum(axis=1) > 1]
+    if not len(together):
+        return "none: no row has two findings"
+    sets, counts = np.unique(together, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    names = np.array([label.full_name for label in DISEASES])
+    return "\n".join(
+        f"{count:>9,}  {count / len(codes):7.2%}  {' + '.join(names[present])}"
+        for present, count in zip(sets[order], counts[order], strict=True)
+    )
+
+
+def co_occurrence(codes: np.ndarray) -> np.ndarray:
+    """Returns the share of rows that have both of two diseases, on the diagonal one; shape (diseases, diseases)."""
+    shown = _findings(codes).astype(float)
+    return shown.T @ shown / len(codes)
+
+
+def plot(plan: Plan, codes: np.ndarray, num_rows: int, path: Path) -> None:
+    """Draws the strata, the labels, and which diseases occur together.
+
+    Args:
+        plan: the plan.
+        codes: labels of rows, see `draw_codes`.
+        num_rows: rows that the strata are counted in.
+        path: PNG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(17, 9), layout="constrained")
+    strata, labels, pairs = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+    counts = plan.stratum_counts(num_rows)
+    strata.barh(list(counts), list(counts.values()), color="#4c72b0")
+    strata.invert_yaxis()
+    strata.set_title(f"rows of each stratum, of {num_rows:,}")
+    names, shares = zip(*_label_shares(codes), strict=True)
+    labels.barh(names, shares, color="#c44e52")
+    labels.invert_yaxis()
+    labels.set_title("rows with each finding, %")
+    together = 100 * co_occurrence(codes)
+    diseases = [label.name for label in DISEASES]
+    pairs.imshow(np.sqrt(together), cmap="Blues")
+    pairs.set_xticks(range(len(diseases)), diseases, rotation=90)
+    pairs.set_yticks(range(len(diseases)), diseases)
+    for (row, column), share in np.ndenumerate(together):
+        if share:
+            pairs.text(
+                column,
+                row,
+                f"{share:.2g}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share > 15 else "black",
+            )
+    pairs.set_title("rows with both diseases, %")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=110)
+
+
+def _findings(codes: np.ndarray) -> np.ndarray:
+    """Which diseases each row has; booleans of shape (rows, diseases)."""
+    return codes[:, : len(DISEASES)] > 0
+
+
+def _label_shares(codes: np.ndarray) -> list[tuple[str, float]]:
+    """The share of rows, in percent, with each value that is not the healthy or readable one."""
+    shares = []
+    for column, label in enumerate((*DISEASES, *READABILITY)):
+        for value in range(label.cardinality):
+            if value != label.default:
+                shares.append((_value_name(label, value), 100 * float((codes[:, column] == value).mean())))
+    return shares
+
+
+def _value_name(label: Label, value: int) -> str:
+    return (
+        label.full_name if label in DISEASES and label.cardinality == 2 else f"{label.full_name}: {label.values[value]}"
+    )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_script.conditions", description="Shows which rows a plan gives. Nothing is generated."
+    )
+    add = parser.add_argument
+    add("plan", type=Path, nargs="?", default=DEFAULT_PLAN, metavar="PLAN", help="plan file (synfundus-1m.yaml)")
+    add("--out", type=Path, metavar="FILE", help="PNG file to draw the distribution in")
+    add(
+        "--num-rows",
+        type=positive_integer,
+        default=DEFAULT_ROWS,
+        metavar="N",
+        help="rows whose labels are drawn (%(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

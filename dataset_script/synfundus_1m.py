@@ -1,0 +1,141 @@
+"""The dataset's builder, and its loading script: SynFundus-1M from a folder, as images with fifteen label columns.
+
+The folder is the published release as downloaded (see `release_source`), or a dataset that `dataset_script.generate`
+built. Images are neither unpacked nor decoded: their bytes are handed on.
+
+With `datasets` up to 3.6 this file is a loading script, run where `pipeline_synfundus` can be imported:
+
+    load_dataset("dataset_script/synfundus_1m.py", data_dir="SynFundus-1M", trust_remote_code=True)
+
+Later versions have no loading scripts; there the builder is imported:
+
+    builder = SynFundus1M(data_dir="SynFundus-1M")
+    builder.as_streaming_dataset(split="train")  # or download_and_prepare(), then as_dataset()
+
+And `python -m dataset_script.synfundus_1m SynFundus-1M --out synfundus-1m` makes the folder of Parquet files of it that
+every version loads.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline_synfundus.labels import CONDITION_LABELS  # From: the/path/of/a/synfundus/clone
+
+# datasets copies the modules that are named here, and only here, beside its copy of this script.
+from .release_annotation import find_annotation
+from .release_files import SIZE
+from .release_source import TABLE_ROWS, Release, load_release
+
+# Where a built dataset has the Parquet files of each configuration.
+PARQUET_FOLDERS = {"default": "data", "labels": "labels"}
+SHARD_ROWS = 1000  # of a release: what a worker takes at once, some 400 MB of images
+DESCRIPTION = (
+    f"Synthetic retinal fundus photographs, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
+)
+CITATION = """@article{shang2023synfundus,
+  title   = {SynFundus-1M: A High-quality Million-scale Synthetic fundus images Dataset with Fifteen Types of
+             Annotation},
+  author  = {Shang, Fangxin and Fu, Jie and Yang, Yehui and Huang, Haifeng and Liu, Junwei and Ma, Lei},
+  journal = {arXiv preprint arXiv:2312.00377},
+  year    = {2023},
+}"""
+
+
+def features(images: bool = True) -> datasets.Features:
+    """Returns the columns: `image` (unless left out), `idx`, the fifteen labels, `eye_side`."""
+    columns: dict[str, object] = {"image": datasets.Image()} if images else {}
+    columns["idx"] = datasets.Value("int64")
+    for label in CONDITION_LABELS:
+        columns[label.name] = datasets.ClassLabel(names=list(label.values))
+    return datasets.Features(columns)
+
+
+@dataclass
+class SynFundusConfig(datasets.BuilderConfig):
+    """`default` has images and labels, `labels` the labels alone. `data_dir` is the folder, see above."""
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
+        """Returns the name of the cache's folder. Another folder, or one that has changed, gets a new one."""
+        if self.data_dir is not None:
+            config_kwargs = {**config_kwargs, "data_dir": _fingerprint(os.path.abspath(self.data_dir), self.name)}
+        return super().create_config_id(config_kwargs, custom_features)
+
+
+class SynFundus1M(datasets.ArrowBasedBuilder):
+    """Builds or streams SynFundus-1M from `data_dir`; one split, `train`."""
+
+    BUILDER_CONFIG_CLASS = SynFundusConfig
+    BUILDER_CONFIGS = [  # noqa: RUF012 (datasets reads it from the class)
+        SynFundusConfig(name="default", description="Images and labels."),
+        SynFundusConfig(name="labels", description="The labels without the images."),
+    ]
+    DEFAULT_CONFIG_NAME = "default"
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description=DESCRIPTION,
+            features=features(images=self.config.name == "default"),
+            homepage="https://arxiv.org/abs/2312.00377",
+            license="cc-by-nc-sa-4.0",
+            citation=CITATION,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if self.config.data_dir is None:
+            raise ValueError(
+                "data_dir is not given; it must be the folder of the SynFundus-1M release or of a built dataset"
+            )
+        folder = os.path.abspath(self.config.data_dir)
+        shards = _parquet_files(folder, self.config.name) or load_release(folder).split(SHARD_ROWS)
+        return [datasets.SplitGenerator("train", {"shards": shards})]
+
+    def _generate_tables(self, shards: Sequence[Release | str]) -> Iterator[tuple[str, pa.Table]]:
+        schema = self.info.features.arrow_schema
+        for number, shard in enumerate(shards):
+            tables = shard.tables(schema) if isinstance(shard, Release) else _parquet_tables(shard, schema)
+            for position, table in enumerate(tables):
+                yield f"{number}-{position}", table
+
+
+def _parquet_files(folder: str, config: str) -> list[str]:
+    """Returns the files of a built dataset; none for the folder of a release.
+
+    Raises:
+        ValueError: if the build was not finished.
+    """
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), PARQUET_FOLDERS[config], "*.parquet")))
+    if files and not os.path.exists(os.path.join(folder, "README.md")):
+        raise ValueError(f"{folder} has no README.md: its build is not finished. Repeat the command that began it")
+    return files
+
+
+def _parquet_tables(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(TABLE_ROWS, columns=schema.names):
+            yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+
+
+def _fingerprint(folder: str, config: str) -> str:
+    """Returns a checksum of what the folder holds, as far as the places, sizes and times of its tables tell."""
+    digest = hashlib.sha256(folder.encode())
+    for file in _parquet_files(folder, config) or [find_annotation(folder)]:
+        status = os.stat(file)
+        digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    from dataset_script.convert_release import main
+
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Checks a dataset: `python -m dataset_script.verify synfundus-1m`.
+
+Every shard is compared with its manifest, every image decoded, every label compared with the plan. `--sample 200`
+checks the sizes of all shards, the numbers and labels of all rows, and 200 images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .arguments import positive_integer
+from .build_folder import BuildError, BuildFolder, Record, read_record
+from .conditions import Plan, PlanError, load_plan
+from .verify_checks import Check, Checks, check_folder, check_labels, check_shard_files
+from .verify_images import ImageChecker, choose_sample
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0 sound, 1 problems found, 2 refused, 130 interrupted."""
+    options = _parse(arguments)
+    try:
+        folder, plan = open_dataset(options.folder)
+        checks = verify(folder, plan, options.sample)
+    except (BuildError, PlanError) as error:
+        print(f"verify: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing was changed.", file=sys.stderr)
+        return 130
+    problems = sum(check.problems for check in checks)
+    print(table(checks))
+    print(f"{options.folder}: {f'{problems:,} problems' if problems else 'sound'}.")
+    return 1 if problems else 0
+
+
+def open_dataset(path: Path) -> tuple[BuildFolder, Plan]:
+    """Returns a dataset that `dataset_script.generate` built, and its plan.
+
+    Raises:
+        BuildError: if the folder holds none.
+        PlanError: if its plan cannot be read.
+    """
+    content = read_record(path)
+    if content is None:
+        raise BuildError(f"{path} holds no dataset of dataset_script.generate: it has no .build/build.json")
+    try:
+        folder = BuildFolder(path, Record(**content))
+    except TypeError as error:
+        raise BuildError(f"{path} holds no dataset of this version of dataset_script.generate: {error}") from None
+    return folder, load_plan(folder.plan)
+
+
+def verify(folder: BuildFolder, plan: Plan, sample: int | None = None) -> list[Check]:
+    """Checks a dataset, with a progress bar.
+
+    Args:
+        folder: the dataset.
+        plan: its plan.
+        sample: number of images that are looked at, and of no shard the checksum; all if None.
+
+    Returns:
+        The checks, in the order in which they are reported.
+    """
+    checks = Checks()
+    check_folder(folder, plan, checks)
+    images = ImageChecker(folder, checks)
+    chosen = None if sample is None else choose_sample(folder, sample)
+    with tqdm(total=folder.record.num_rows, unit="row", desc="Verifying") as progress:
+        for shard in range(folder.record.num_shards):
+            if check_shard_files(folder, shard, checks, checksums=sample is None):
+                codes = check_labels(folder, shard, plan, checks)
+                images.check_shard(shard, codes, None if chosen is None else chosen.get(shard, []))
+            progress.update(len(folder.rows(shard)))
+    images.check_identical()
+    if sample is not None:
+        checks.checksums.skipped = "not with --sample"
+    return checks.all()
+
+
+def table(checks: Iterable[Check]) -> str:
+    """Returns the checks as a table, and examples of what is wrong below it."""
+    lines = [("check", "checked", "problems"), *(_line(check) for check in checks)]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    text = [f"{name:<{widths[0]}}  {checked:>{widths[1]}}  {wrong:>{widths[2]}}" for name, checked, wrong in lines]
+    for check in checks:
+        if check.problems:
+            text += ["", f"{check.name}:", *(f"  {example}" for example in check.examples)]
+            more = check.problems - len(check.examples)
+            text += [f"  and {more:,} more"] if more else []
+    return "\n".join(text)
+
+
+def _line(check: Check) -> tuple[str, str, str]:
+    return check.name, check.skipped or f"{check.checked:,} {check.unit}", "-" if check.skipped else str(check.problems)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_script.verify", description="Checks a dataset that dataset_script.generate built."
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the dataset")
+    parser.add_argument(
+        "--sample", type=positive_integer, metavar="N", help="look at N images only, and compute no checksums"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
