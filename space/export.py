@@ -7,8 +7,10 @@ import io
 import json
 import secrets
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from gradio.utils import get_upload_folder
@@ -38,7 +40,7 @@ class Downloads:
     archive: Path
 
 
-def encode_png(model: Model, image: Image.Image, details: dict[str, object]) -> bytes:
+def encode_png(model: Model, image: Image.Image, details: Mapping[Any, object]) -> bytes:
     """Returns the image as PNG, whose text says that it is synthetic, what made it, and how.
 
     Args:
@@ -52,7 +54,7 @@ def encode_png(model: Model, image: Image.Image, details: dict[str, object]) -> 
     text.add_text("SynFundus-Synthetic", "true")
     text.add_text("SynFundus-Generator", model.name)
     text.add_text("SynFundus-Revision", model.revision)
-    text.add_text("SynFundus-Request", json.dumps(details))
+    text.add_text("SynFundus-Request", json.dumps(dict(details)))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
 
 HUB_ID = "synfundus/synfundus-generator"
 IN_CLONE = Path(__file__).resolve().parent.parent / "pipeline_synfundus"
+# Written beside the Space when it is published: the Hub id and the commit of the model it was published with.
+PIN = Path(__file__).resolve().with_name("generator.json")
 
 
 class StartError(RuntimeError):
@@ -50,19 +54,44 @@ class Model:
         return self.pipeline.config.default_guidance_scale
 
 
-def find_model_name() -> str:
-    """Returns the model to load: `SYNFUNDUS_MODEL`, else the folder of a clone, else the one on the Hub."""
-    return os.environ.get("SYNFUNDUS_MODEL") or (str(IN_CLONE) if IN_CLONE.is_dir() else HUB_ID)
+@dataclass(frozen=True)
+class ModelName:
+    """A folder, or a Hub id and the revision to take there: a branch, a tag or a commit; None is the newest."""
+
+    name: str
+    revision: str | None = None
 
 
-def load_model(name: str) -> Model:
+def find_model_name() -> ModelName:
+    """Returns the model to load: `SYNFUNDUS_MODEL`, else what `generator.json` pins, else the folder of a clone, else
+    the one on the Hub.
+
+    Raises:
+        StartError: if `generator.json` cannot be read.
+    """
+    if name := os.environ.get("SYNFUNDUS_MODEL"):
+        return ModelName(name)
+    if PIN.exists():
+        try:
+            pin = json.loads(PIN.read_text(encoding="utf-8"))
+            return ModelName(pin["repo_id"], pin["revision"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise StartError(
+                f"{PIN.name} must name the model's repo_id and revision, and does not ({type(error).__name__}: {error})"
+            ) from error
+    return ModelName(str(IN_CLONE) if IN_CLONE.is_dir() else HUB_ID)
+
+
+def load_model(model: ModelName) -> Model:
     """Returns the model in a folder or on the Hub, on a GPU if there is one.
 
     Raises:
         StartError: if it cannot be loaded.
     """
+    name = model.name
     try:
-        pipeline = DiffusionPipeline.from_pretrained(name, trust_remote_code=True)
+        folder = Path(name) if Path(name).is_dir() else Path(snapshot_download(name, revision=model.revision))
+        pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
         # The labels lie beside the pipeline's own code: the Space needs no package of ours.
         labels = importlib.import_module(type(pipeline).__module__.rpartition(".")[0] + ".labels")
     except Exception as error:  # whatever a model's files and code may raise: the page shows it
@@ -73,9 +102,10 @@ def load_model(name: str) -> Model:
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     pipeline.set_progress_bar_config(disable=True)
     height, width = _image_size(pipeline)
-    folder = Path(name)
-    shown = folder.resolve().name if folder.is_dir() else name
-    return Model(pipeline, labels, shown, _find_revision(name, pipeline), width, height)
+    if Path(name).is_dir():
+        return Model(pipeline, labels, folder.resolve().name, _weights_checksum(folder), width, height)
+    # The Hub's cache names a snapshot's folder after its commit.
+    return Model(pipeline, labels, name, folder.name, width, height)
 
 
 def _image_size(pipeline: Any) -> tuple[int, int]:
@@ -86,10 +116,7 @@ def _image_size(pipeline: Any) -> tuple[int, int]:
     return height * factor, width * factor
 
 
-def _find_revision(name: str, pipeline: Any) -> str:
-    folder = Path(name)
-    if not folder.is_dir():
-        return Path(pipeline.config._name_or_path).name  # the Hub's cache names a snapshot's folder after its commit
+def _weights_checksum(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.safetensors")):
         with path.open("rb") as file:

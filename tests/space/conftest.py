@@ -1,4 +1,4 @@
-"""Fixtures for the Space: its model, its server in a process of its own, and a real browser."""
+"""Fixtures for the Space: its model, and its server in a process of its own."""
 
 import os
 import re
@@ -15,25 +15,13 @@ ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "space"
 sys.path.insert(0, str(SPACE))  # as `python space/app.py` does
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture(scope="session")
 def model(tiny_pipeline_dir: Path) -> Any:
     """The Space's model, of random weights: 16x16 pixels."""
-    from model import load_model
+    from model import ModelName, load_model
 
-    return load_model(str(tiny_pipeline_dir))
+    return load_model(ModelName(str(tiny_pipeline_dir)))
 
 
 def find_free_port() -> int:
@@ -65,13 +53,3 @@ def address(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
         else:
             pytest.fail("the Space did not start: " + "".join(printed))
         process.terminate()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright; tests that need it are skipped where one of them is not there."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)

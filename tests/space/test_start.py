@@ -55,3 +55,14 @@ def test_a_space_that_cannot_start_is_a_page_that_says_why(
     texts = [block.value for block in page.blocks.values() if isinstance(block, gr.HTML)]
     assert any("This Space could not start" in text and reason in text.replace("&#x27;", "'") for text in texts)
     assert any("Research only" in text for text in texts)
+
+
+@pytest.mark.parametrize("pin", ["[]", "{", '{"repo_id": "lab/model"}'])
+def test_a_pin_that_names_no_model_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pin: str) -> None:
+    import model
+
+    monkeypatch.delenv("SYNFUNDUS_MODEL", raising=False)
+    monkeypatch.setattr(model, "PIN", tmp_path / "generator.json")
+    model.PIN.write_text(pin)
+    with pytest.raises(model.StartError, match=r"generator\.json must name the model's repo_id and revision"):
+        model.find_model_name()
