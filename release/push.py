@@ -1,0 +1,195 @@
+"""Publishes the model, the dataset and the Space: `python -m release.push --namespace ORG [model|dataset|space|all]`.
+
+Everything is checked before anything is sent. Interrupted, the same command goes on where the Hub stands; when all is
+there, it does nothing. `--dry-run` checks, and lists what would be sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+from .cards import Published, Release
+from .checks import check_folder
+from .explain import explain
+from .folders import KINDS, Folder, ReleaseError
+from .retry import retry
+from .staging import Folders
+from .upload import Plan, Target, make_plan, upload
+
+CLONE = Path(__file__).parent.parent
+NAMESPACE = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
+VERSION = re.compile(r"\d+\.\d+\.\d+(?:[\w.+-]+)?")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0 done, 1 the Hub failed, 2 refused, 130 interrupted."""
+    options = _parse(arguments)
+    try:
+        _run(options)
+    except ReleaseError as error:
+        print(f"push: error: {error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on where the Hub stands.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        print(f"push: error: {message}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    api = HfApi()
+    kinds = list(KINDS) if options.what == "all" else [options.what]
+    names = {"model": "synfundus-generator", "dataset": options.dataset.resolve().name, "space": "synfundus"}
+    folders = Folders(
+        {kind: Folder(kind, getattr(options, kind), f"{options.namespace}/{names[kind]}") for kind in KINDS}
+    )
+    for kind in kinds:
+        folders.by_kind[kind].files()  # refuses a folder that is none before the Hub is asked for anything
+    if not options.dry_run:
+        _check_account(api, options.namespace)
+    elif not _reachable(api, folders.by_kind["model"].repo_id):
+        print(f"{api.endpoint} cannot be reached: everything is listed as new.")
+        _list_all_new(folders, kinds, f"v{options.version}", api)
+        return
+    release = folders.release(api, f"v{options.version}", kinds)
+    if "model" not in kinds:
+        folders.check_published(api, release)
+    _check(api, folders, kinds, release)
+    for kind in kinds:
+        target = folders.stage(api, kind, release)
+        if options.dry_run:
+            _list(target, make_plan(api, target))
+        else:
+            release = publish(api, target, release, options.private)
+
+
+def _check(api: HfApi, folders: Folders, kinds: list[str], release: Release) -> None:
+    """Refuses what must not be published: first what is seen at once, of all folders, then what takes long."""
+    new = [kind for kind in kinds if not folders.check(api, kind, release)]
+    for kind in new:
+        check_folder(folders.by_kind[kind])
+        print(f"{kind}: {folders.by_kind[kind].path} may be published.")
+
+
+def publish(api: HfApi, target: Target, release: Release, private: bool) -> Release:
+    """Creates the repository, brings it up to date and tags it; returns the release with its commit.
+
+    Args:
+        api: the Hub.
+        target: the repository and what it is to hold.
+        release: the tag, and the repositories that have it.
+        private: make a new repository private.
+
+    Raises:
+        ReleaseError: if it is to be private, and is public already.
+    """
+    sdk = "gradio" if target.kind == "space" else None
+    where: dict[str, Any] = {"repo_id": target.repo_id, "repo_type": target.kind}
+    step = f"{target.kind} {target.repo_id}"
+    # None: an existing repository stays as it is, and a new one is as the organisation's settings say.
+    wish = True if private else None
+    address = retry(lambda: api.create_repo(**where, private=wish, space_sdk=sdk, exist_ok=True), step)
+    if private and not retry(lambda: api.repo_info(**where), step).private:  # create_repo leaves what exists as it is
+        raise ReleaseError(
+            f"{address} is public already, and --private does not change that. Change it in its settings"
+        )
+    commit = release.repositories[target.kind].commit
+    head = upload(api, target, f"{target.kind.capitalize()} {release.tag}")
+    if commit is None:
+        retry(lambda: api.create_tag(**where, tag=release.tag, revision=head, exist_ok=True), step)
+    print(f"{target.kind}: {address}, {release.tag}, commit {commit or head}")
+    return release.with_repository(Published(target.kind, target.repo_id, commit or head))
+
+
+def _check_account(api: HfApi, namespace: str) -> None:
+    """Asks the Hub who it takes us for, before long work starts."""
+    user = retry(api.whoami, "logging in", failures=3)
+    names = [user["name"], *(organisation["name"] for organisation in user.get("orgs", ()))]
+    if namespace not in names:
+        raise ReleaseError(f"--namespace is {namespace}, but {user['name']} may write under {', '.join(names)} only")
+
+
+def _reachable(api: HfApi, repo_id: str) -> bool:
+    """Whether there is a Hub to compare with; what it says does not matter here, unless it refuses."""
+    try:
+        retry(lambda: api.repo_exists(repo_id), "asking the Hub", failures=1)
+    except HfHubHTTPError:
+        raise
+    except (HTTPError, OfflineModeIsEnabled):
+        return False
+    return True
+
+
+def _list_all_new(folders: Folders, kinds: list[str], tag: str, api: HfApi) -> None:
+    """The dry run without a Hub: the checks that need none, and every file."""
+    repositories = {kind: Published(kind, folder.repo_id) for kind, folder in folders.by_kind.items()}
+    release = Release(tag, api.endpoint, repositories)
+    _check(api, folders, kinds, release)
+    for kind in kinds:
+        target = folders.stage(api, kind, release)
+        _list(target, Plan.of_new(target))
+
+
+def _list(target: Target, plan: Plan) -> None:
+    """Prints what would be sent."""
+    kept = len(target.contents) - sum(map(len, plan.commits))
+    print(
+        f"\n{target.kind} {target.repo_id}: {len(plan.names)} files to change, {plan.size / 1e6:,.1f} MB, "
+        f"{max(len(plan.commits), bool(plan))} commits; {kept} files are there already"
+    )
+    for number, commit in enumerate(plan.commits, start=1):
+        for content in commit:
+            print(f"  commit {number}  add     {content.size / 1e6:>12,.3f} MB  {content.name}")
+    for name in plan.deletions:
+        print(f"  commit {max(len(plan.commits), 1)}  delete                   {name}")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m release.push",
+        description="Publishes the model, the dataset and the Space. The same command again goes on with a push.",
+    )
+    add = parser.add_argument
+    add("what", nargs="?", choices=(*KINDS, "all"), default="all", help="what to publish (%(default)s)")
+    add("--namespace", type=_namespace, required=True, metavar="ORG", help="user or organisation on the Hub")
+    add("--private", action="store_true", help="make new repositories private")
+    add("--dry-run", action="store_true", help="check everything, list what would be sent, send nothing")
+    add("--version", type=_version, default=_project_version(), help="published as a tag, v%(default)s")
+    add("--model", type=Path, default=CLONE / "pipeline_synfundus", metavar="FOLDER", help="the model")
+    add("--dataset", type=Path, default=Path("synfundus-1m"), metavar="FOLDER", help="the built dataset (%(default)s)")
+    add("--space", type=Path, default=CLONE / "space", metavar="FOLDER", help="the Space")
+    return parser.parse_args(arguments)
+
+
+def _namespace(text: str) -> str:
+    if not NAMESPACE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a user or an organisation")
+    return text
+
+
+def _version(text: str) -> str:
+    if not VERSION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version such as 1.0.0")
+    return text
+
+
+def _project_version() -> str:
+    return tomllib.loads((CLONE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
