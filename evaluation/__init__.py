@@ -1,0 +1,1 @@
+"""Measures a synthetic dataset against real photographs: authenticity, label fidelity, downstream value, privacy."""

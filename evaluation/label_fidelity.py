@@ -1,0 +1,199 @@
+"""Whether synthetic images show what they were asked to show, judged by a classifier that learned on real ones only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline_synfundus.labels import DISEASES, READABILITY, UNKNOWN, get_label
+
+from . import figures
+from .classifier import QUESTION_NAMES, Schedule, answers, build_classifier, grades, predict, train_classifier
+from .errors import NotMeasurable
+from .features import FeatureSpace, device, network_extract
+from .files import fingerprint, write_whole
+from .images import Photographs
+from .network import Classifier
+from .readability import MEASURES, measure_all
+from .results import Cell, Figure, Result, Table, measured
+from .statistics import Interval, bootstrap, bootstrap_auc, quadratic_kappa
+from .study import Study
+
+METHOD = (
+    "A classifier ({architecture}) learned the labels from the real photographs of the training patients only, with no "
+    "loss where a label is unknown. It is then asked about held-out real patients, and about the synthetic images: how "
+    "well does its answer match the label that was asked for? Images asked to be unreadable are left out of the "
+    "diseases. Readability has no real labels; there, what is measured in the pixels of the region is compared "
+    "between images asked to be readable and unreadable: an AUC of 1 says that the measure always tells them apart."
+)
+KAPPA = "dr_grade, quadratic kappa"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A classifier that learned on real photographs.
+
+    Attributes:
+        network: from tensors in [-1, 1] to logits of `QUESTIONS`.
+        version: fingerprint of what it learned from and how.
+    """
+
+    network: Classifier
+    version: str
+
+
+def train_judge(study: Study, architecture: str, schedule: Schedule) -> Judge:
+    """Trains the classifier on the real training photographs, or loads the one that was.
+
+    Args:
+        study: the material.
+        architecture: see `build_classifier`.
+        schedule: how long, and how.
+    """
+    train = study.train
+    version = fingerprint(train.fingerprint, architecture, vars(schedule))
+    path = study.cache / f"judge-{version}.pt"
+    targets = answers(train.codes)
+    network = build_classifier(architecture, targets.shape[1], train.images.shape[1], schedule.seed)
+    if path.exists():
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return Judge(network.to(device()).eval(), version)
+    network = train_classifier(network, train.images, targets, schedule)
+    write_whole(path, lambda temporary: torch.save(network.state_dict(), temporary))
+    return Judge(network, version)
+
+
+def retina_space(study: Study, judge: Judge) -> FeatureSpace:
+    """The features that the judge learned: a feature space of the retina."""
+    return FeatureSpace("retina", network_extract(judge.network.features), study.cache, judge.version)
+
+
+def judge_labels(judge: Judge, photographs: Photographs, seed: int) -> dict[str, Interval | str]:
+    """How well the judge's answers match the labels of these photographs.
+
+    Returns:
+        The AUC of each question, and the kappa of the grade, each with its interval or why it is not measurable.
+    """
+    probabilities, truth = predict(judge.network, photographs.images), answers(photographs.codes)
+    found: dict[str, Interval | str] = {}
+    for column, name in enumerate(QUESTION_NAMES):
+        known = ~np.isnan(truth[:, column])
+        parts = truth[known, column], probabilities[known, column], photographs.patients[known]
+        found[name] = measured(bootstrap_auc, *parts, seed)
+    found[KAPPA] = measured(_kappa, photographs, grades(probabilities), seed)
+    return found
+
+
+def _kappa(photographs: Photographs, predicted: np.ndarray, seed: int) -> Interval:
+    truth = photographs.label("dr_grade")
+    known = np.flatnonzero(truth != UNKNOWN)
+    if len(known) == 0:
+        raise NotMeasurable("no photograph has a known dr_grade")
+    truth, predicted = truth[known], predicted[known]
+    return bootstrap(lambda rows: quadratic_kappa(truth[rows], predicted[rows]), photographs.patients[known], seed)
+
+
+def run(study: Study, judge: Judge, architecture: str) -> Result:
+    """The experiment: each label on synthetic images beside held-out real ones, and readability.
+
+    Args:
+        study: the material.
+        judge: learned on `study.train`.
+        architecture: of the judge, for the report.
+    """
+    result = Result("Label fidelity", METHOD.format(architecture=architecture))
+    readable = study.synthetic[study.synthetic.readable()]
+    on_real, on_synthetic = (judge_labels(judge, part, study.seed) for part in (study.held_out, readable))
+    rows: list[list[Cell]] = [
+        [name, on_real[name], on_synthetic[name], _retained(on_real[name], on_synthetic[name])] for name in on_real
+    ]
+    columns = ["label", "held-out real", "synthetic", "synthetic over real"]
+    result.tables.append(Table("label-fidelity", "AUC of each label, and kappa of the grade", columns, rows))
+    both = [
+        (real.value, synthetic.value)
+        for name in QUESTION_NAMES
+        if isinstance(real := on_real[name], Interval) and isinstance(synthetic := on_synthetic[name], Interval)
+    ]
+    if both:
+        real_mean, synthetic_mean = np.mean(both, axis=0)
+        result.findings.append(
+            f"Over the {len(both)} labels that both sides can measure, the mean AUC is {synthetic_mean:.3f} on "
+            f"synthetic images and {real_mean:.3f} on held-out real patients: {synthetic_mean / real_mean:.0%} of it."
+        )
+    result.figures.append(_label_figure(study, on_real, on_synthetic))
+    _add_matched_pairs(study, result)
+    _add_readability(study, result)
+    return result
+
+
+def _retained(real: Interval | str, synthetic: Interval | str) -> Cell:
+    if isinstance(real, str) or isinstance(synthetic, str) or real.value <= 0:
+        return "not measurable: one side is missing"
+    return synthetic.value / real.value
+
+
+def _label_figure(study: Study, real: dict[str, Interval | str], synthetic: dict[str, Interval | str]) -> Figure:
+    groups = {
+        name: {key: value for key, value in found.items() if isinstance(value, Interval) and key != KAPPA}
+        for name, found in (("held-out real patients", real), ("synthetic", synthetic))
+    }
+    file = figures.intervals(
+        study.folder, "label-fidelity", groups, "AUC of a classifier trained on real photographs", 0.5
+    )
+    return Figure(file, "AUC of each label with its 95 % interval, on real and on synthetic images; dashed: chance")
+
+
+def _add_matched_pairs(study: Study, result: Result) -> None:
+    """For each disease that both sides have, a synthetic and a real image that show it (Figure 5 of the paper)."""
+    above, below, titles = [], [], []
+    rng = np.random.default_rng(study.seed)
+    for label in DISEASES:
+        rows = [
+            np.flatnonzero((part.label(label.name) >= 1) & part.readable())
+            for part in (study.synthetic, study.held_out)
+        ]
+        if all(map(len, rows)):
+            above.append(study.synthetic.images[rng.choice(rows[0])])
+            below.append(study.held_out.images[rng.choice(rows[1])])
+            titles.append(label.name)
+    if titles:
+        file = figures.pairs(study.folder, "matched-pairs", np.stack(above), np.stack(below), titles)
+        result.figures.append(
+            Figure(file, "Synthetic (above) and real (below) images of the same disease, drawn at random")
+        )
+
+
+def _add_readability(study: Study, result: Result) -> None:
+    """The measured readability by the label asked for, and examples (Figure 2 of the paper).
+
+    Compared are images in which everything was asked to be readable with those in which the label in question was not;
+    unusable images, in which nothing can be read, count for `is_fundus` only.
+    """
+    synthetic = study.synthetic
+    found = measure_all(synthetic)
+    rows: list[list[Cell]] = []
+    examples: dict[str, list[np.ndarray]] = {"readable": [], "unreadable": []}
+    titles = []
+    rng = np.random.default_rng(study.seed)
+    for label in READABILITY:
+        bad = synthetic.label(label.name) == 0
+        if label.name != "is_fundus":
+            bad &= synthetic.label("is_fundus") != 0
+        good = synthetic.readable() & (synthetic.label(label.name) == 1)
+        both = good | bad
+        for column, measure in enumerate(MEASURES):
+            scores = found[label.name][both, column]
+            told_apart = measured(bootstrap_auc, good[both], scores, synthetic.patients[both], study.seed)
+            rows.append([label.name, measure, told_apart])
+        if good.any() and bad.any():
+            for name, chosen in (("readable", good), ("unreadable", bad)):
+                examples[name].append(synthetic.images[rng.choice(np.flatnonzero(chosen))])
+            titles.append(get_label(label.name).full_name)
+    columns = ["label", "measured in its region", "AUC between readable and unreadable"]
+    result.tables.append(Table("readability", "Readability as measured in synthetic images", columns, rows))
+    if titles:
+        pictures = {name: np.stack(images) for name, images in examples.items()}
+        file = figures.grid(study.folder, "readability", pictures, titles, figures.PUBLIC)
+        result.figures.append(Figure(file, "Synthetic images asked to be readable (above) and unreadable (below)"))

@@ -1,0 +1,88 @@
+"""Answers on disk: one line for each, written through before the next image is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EvaluationError
+from .blend import Item
+
+REAL, SYNTHETIC = 0, 1
+_WRITING = threading.Lock()
+
+
+class Answers:
+    """The answers of one annotator.
+
+    Args:
+        folder: the study's.
+        annotator: a name: letters, digits, spaces, dots, dashes or underscores.
+
+    Raises:
+        EvaluationError: for another name.
+    """
+
+    def __init__(self, folder: Path, annotator: str) -> None:
+        name = annotator.strip()
+        if not re.fullmatch(r"\w[\w .-]{0,39}", name):
+            raise EvaluationError(
+                f"the annotator's name is {annotator!r}; allowed are 1 to 40 letters, digits, spaces, dots, dashes"
+            )
+        self.annotator = name
+        self.file = folder / "answers" / f"{name}.jsonl"
+
+    def read(self) -> dict[str, int]:
+        """Items and what was said of them: 0 real, 1 synthetic. A line cut off by a power failure does not count."""
+        if not self.file.exists():
+            return {}
+        lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]
+        return {answer["item"]: answer["answer"] for answer in map(json.loads, lines)}
+
+    def record(self, item: str, answer: int, seconds: float) -> None:
+        """Appends an answer and waits until it is on the disk. A second answer to the same item is not taken.
+
+        Args:
+            item: the item's name.
+            answer: 0 real, 1 synthetic.
+            seconds: how long the image was looked at.
+        """
+        with _WRITING:
+            if item in self.read():
+                return
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            line = {"item": item, "answer": answer, "seconds": round(seconds, 2), "time": round(time.time(), 2)}
+            with open(self.file, "ab") as file:
+                file.truncate(self._complete_bytes())
+                file.write(json.dumps(line).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _complete_bytes(self) -> int:
+        return self.file.read_bytes().rfind(b"\n") + 1
+
+    def next_item(self, items: list[Item]) -> Item | None:
+        """The first unanswered item, in an order of the annotator's own; None when all are answered."""
+        answered = self.read()
+        # Of the name's bytes, not of hash(): the same annotator gets the same order after a restart.
+        order = np.random.default_rng(list(self.annotator.encode())).permutation(len(items))
+        return next((items[number] for number in order if items[number].name not in answered), None)
+
+
+def all_answers(folder: Path) -> dict[str, dict[str, int]]:
+    """Annotators and their answers.
+
+    Raises:
+        EvaluationError: if nobody has answered.
+    """
+    found = {file.stem: Answers(folder, file.stem).read() for file in sorted((folder / "answers").glob("*.jsonl"))}
+    found = {annotator: answers for annotator, answers in found.items() if answers}
+    if not found:
+        raise EvaluationError(f"nobody has answered in {str(folder)!r} yet")
+    return found

@@ -1,0 +1,187 @@
+"""All experiments on one synthetic dataset, as one report: `python -m evaluation.report --help`.
+
+Each experiment's result is kept; interrupted, the same command goes on with what is missing. An experiment is done
+again when its data, its options or its code have changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from . import distances, downstream_result, label_fidelity, material, privacy, two_sample
+from .classifier import Schedule
+from .downstream import Plan
+from .errors import EvaluationError, NotMeasurable
+from .features import FeatureSpace, imagenet_space, inception_space
+from .files import fingerprint
+from .label_fidelity import Judge, retina_space, train_judge
+from .page import failures, write_report
+from .results import Result
+from .study import Study, load_study
+
+EXPERIMENTS = ("material", "two-sample", "distances", "label-fidelity", "privacy", "downstream")
+
+
+class Report:
+    """The experiments on one study.
+
+    Args:
+        study: the material.
+        options: the command line's.
+    """
+
+    def __init__(self, study: Study, options: argparse.Namespace) -> None:
+        self.study = study
+        self.options = options
+        self.schedule = Schedule(images_seen=options.images_seen, seed=options.seed)
+        self.plan = Plan(
+            task=options.task,
+            size=options.downstream_size,
+            fractions=tuple(options.fractions),
+            seeds=tuple(range(options.seed, options.seed + options.num_seeds)),
+            initialised=("imagenet", *options.checkpoint),
+            schedule=Schedule(images_seen=options.downstream_images_seen),
+        )
+        self._judge: Judge | None = None
+
+    def judge(self) -> Judge:
+        """The classifier of real photographs, learned when it is first needed."""
+        self._judge = self._judge or train_judge(self.study, self.options.architecture, self.schedule)
+        return self._judge
+
+    def spaces(self) -> dict[str, FeatureSpace | NotMeasurable]:
+        """All feature spaces, or why one is not to be had."""
+        return {**self.general_spaces(), "retina": retina_space(self.study, self.judge())}
+
+    def general_spaces(self) -> dict[str, FeatureSpace | NotMeasurable]:
+        """The feature spaces that have not learned from the photographs of this study."""
+        spaces: dict[str, FeatureSpace | NotMeasurable] = {"imagenet": imagenet_space(self.study.cache)}
+        if self.options.inception:
+            try:
+                spaces["inception"] = inception_space(self.study.cache)
+            except NotMeasurable as reason:
+                spaces["inception"] = reason
+        return spaces
+
+    def run(self, name: str) -> Result:
+        """The result of one of `EXPERIMENTS`, computed or read."""
+        study = self.study
+        experiments: dict[str, tuple[Callable[[], Result], str]] = {
+            "material": (lambda: material.run(study), "material"),
+            "two-sample": (lambda: two_sample.run(study, self.general_spaces(), self.schedule), "two_sample"),
+            "distances": (lambda: distances.run(study, self.spaces()), "distances"),
+            "label-fidelity": (
+                lambda: label_fidelity.run(study, self.judge(), self.options.architecture),
+                "label_fidelity",
+            ),
+            "privacy": (lambda: privacy.run(study, imagenet_space(study.cache)), "privacy"),
+            "downstream": (lambda: downstream_result.run(study, self.plan), "downstream_result"),
+        }
+        compute, module = experiments[name]
+        path = study.folder / "results" / f"{name}.json"
+        key = fingerprint(study.fingerprint, self._options_of(name), _code(module))
+        if path.exists():
+            saved = Result.load(path)
+            if saved.fingerprint == key and all((study.folder / figure.file).exists() for figure in saved.figures):
+                print(f"{name}: read from {path}")
+                return saved
+        print(f"{name}: running")
+        result = compute()
+        result.fingerprint = key
+        result.save(path)
+        return result
+
+    def _options_of(self, name: str) -> object:
+        judged = [self.options.architecture, asdict(self.schedule)]
+        return {
+            "two-sample": [asdict(self.schedule), self.options.inception],
+            "distances": [judged, self.options.inception],
+            "label-fidelity": judged,
+            "downstream": asdict(self.plan),
+        }.get(name)
+
+
+def _code(module: str) -> bytes:
+    """The source of an experiment: what was computed by other code is not taken for its result."""
+    file = importlib.import_module(f"evaluation.{module}").__file__
+    assert file is not None
+    return Path(file).read_bytes()
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.report", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--synthetic", required=True, help="folder or Hub id of the synthetic images, with label columns"
+    )
+    parser.add_argument("--real", required=True, help="folder or Hub id of real photographs, with label columns")
+    parser.add_argument("--out", type=Path, required=True, help="the report's folder")
+    parser.add_argument("--real-config", help="configuration of the real source")
+    parser.add_argument(
+        "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
+    )
+    parser.add_argument("--held-out", type=Path, help="text file: patients whom the generator has not seen, one a line")
+    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many images of either side, 0 for all")
+    parser.add_argument("--seed", type=int, default=0, help="decides on everything random (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=EXPERIMENTS, help="experiments to run")
+    parser.add_argument(
+        "--architecture", default="resnet", help="of the classifier of labels: resnet, vit, imagenet or a folder"
+    )
+    parser.add_argument("--images-seen", type=int, default=16_000, help="by each classifier in training (%(default)s)")
+    parser.add_argument("--inception", action="store_true", help="also Inception-v3 through torch-fidelity")
+    parser.add_argument("--task", default="dr_grade", help="disease of the downstream experiment (%(default)s)")
+    parser.add_argument("--downstream-size", type=int, default=64, help="side of its images in pixels (%(default)s)")
+    parser.add_argument("--downstream-images-seen", type=int, default=6000, help="in each of its runs (%(default)s)")
+    parser.add_argument(
+        "--fractions", type=float, nargs="+", default=[0.01, 0.1, 0.5, 1.0], help="of the real patients"
+    )
+    parser.add_argument("--num-seeds", type=int, default=3, help="runs of each kind (%(default)s)")
+    parser.add_argument(
+        "--checkpoint", nargs="*", default=[], help="folders of checkpoints of transformers to fine-tune"
+    )
+    options = parser.parse_args(arguments)
+    for name, lowest in (("size", 32), ("downstream_size", 32), ("images_seen", 32), ("num_seeds", 1), ("limit", 0)):
+        if getattr(options, name) < lowest:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; allowed is {lowest} or more")
+    if not all(0 < fraction <= 1 for fraction in options.fractions):
+        parser.error(f"--fractions are {options.fractions}; allowed are numbers above 0 and up to 1")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the experiments and writes the report; exits with 1 if a threshold fails it, with 2 for bad input."""
+    options = parse_arguments(arguments)
+    try:
+        study = load_study(
+            options.synthetic,
+            options.real,
+            options.out,
+            options.size,
+            options.real_config,
+            options.patient_column,
+            options.held_out,
+            options.limit,
+            options.seed,
+        )
+        report = Report(study, options)
+        results = [report.run(name) for name in options.only]
+    except (EvaluationError, OSError) as error:
+        print(f"error: {error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on")
+        raise SystemExit(130) from None
+    write_report(options.out, f"Evaluation of {Path(options.synthetic).name}", results)
+    print(f"the report is {options.out / 'report.html'}")
+    if found := failures(results):
+        print(f"the report fails: {'; '.join(found)}")
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+import html.parser
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import distances, report
+from evaluation.errors import EvaluationError
+from evaluation.page import to_html, to_markdown
+from evaluation.report import EXPERIMENTS, main
+from evaluation.results import Figure, Result, Table
+from evaluation.study import load_study
+from tests.phantom import write_phantom_dataset
+
+LABELS = ["is_amd", "eye_side"]
+FAST = ["--size", "32", "--images-seen", "64", "--downstream-size", "32", "--downstream-images-seen", "64"]
+FAST += ["--fractions", "1.0", "--num-seeds", "1", "--task", "is_amd"]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    for number, (name, rows) in enumerate((("synthetic", 70), ("real", 200))):
+        write_phantom_dataset(folder / name, rows, 32, np.random.default_rng(number), LABELS)
+    held_out = "".join(f"patient {number}\n" for number in range(40))
+    (folder / "held-out.txt").write_text(held_out)
+    return folder
+
+
+def arguments(sources: Path, out: Path) -> list[str]:
+    named = {"--synthetic": "synthetic", "--real": "real", "--held-out": "held-out.txt"}
+    return [part for flag, name in named.items() for part in (flag, str(sources / name))] + ["--out", str(out), *FAST]
+
+
+@pytest.fixture(scope="module")
+def finished(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of all experiments; phantoms look alike, so that its privacy may fail it."""
+    out = tmp_path_factory.mktemp("out") / "report"
+    try:
+        main(arguments(sources, out))
+    except SystemExit as end:
+        assert end.code == 1
+    return out
+
+
+class Links(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[dict] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs))
+
+
+def test_one_command_writes_a_page_a_markdown_file_tables_and_figures(finished: Path) -> None:
+    text = (finished / "report.md").read_text()
+    links = Links()
+    links.feed((finished / "report.html").read_text())
+    assert len(links.images) >= 8
+    assert all((finished / image["src"]).exists() and image["alt"] for image in links.images)
+    assert all(f"({image['src']})" in text for image in links.images)
+    for name in ("material", "two-sample", "distances", "label-fidelity", "readability", "privacy", "downstream"):
+        assert (finished / "tables" / f"{name}.csv").read_text().count("\n") > 1
+    assert "JPEG of quality 92" in text and "Lanczos" in text
+
+
+def test_no_table_holds_nan(finished: Path) -> None:
+    for file in (finished / "results").glob("*.json"):
+        json.loads(file.read_text(), parse_constant=pytest.fail)
+    assert len(list((finished / "results").glob("*.json"))) == len(EXPERIMENTS)
+
+
+def test_real_photographs_are_in_one_folder_and_marked(finished: Path) -> None:
+    text = (finished / "report.md").read_text()
+    assert text.count("do not publish it") == len(list((finished / "photographs").glob("*.png"))) > 0
+
+
+def test_the_same_command_reads_what_is_there_and_redoes_what_is_missing(
+    finished: Path, sources: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished / "results" / "distances.json").unlink()
+    before = (finished / "tables" / "distances.csv").read_text()
+    try:
+        main(arguments(sources, finished))
+    except SystemExit as end:
+        assert end.code == 1
+    printed = capsys.readouterr().out
+    assert "distances: running" in printed
+    assert all(f"{name}: read from" in printed for name in EXPERIMENTS if name != "distances")
+    assert (finished / "tables" / "distances.csv").read_text() == before
+
+
+def test_results_of_other_data_or_options_are_not_taken(
+    sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only = [*arguments(sources, tmp_path), "--only", "material"]
+    main(only)
+    main(only)
+    main([*only, "--limit", "170"])
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[1] for line in printed if line.startswith("material:")] == ["running", "read", "running"]
+
+
+def test_an_interrupted_report_keeps_what_was_done(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(distances, "run", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main([*arguments(sources, tmp_path), "--only", "material", "distances"])
+    assert "the same command goes on" in capsys.readouterr().out
+    assert (tmp_path / "results" / "material.json").exists()
+
+
+def test_a_copied_photograph_fails_the_report(
+    sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = arguments(sources, tmp_path)
+    named[named.index("--synthetic") + 1] = str(sources / "real")
+    with pytest.raises(SystemExit, match="1"):
+        main([*named, "--only", "privacy"])
+    assert "are copies of training photographs" in capsys.readouterr().out
+    assert "**The report fails:" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--real", "nowhere"], "cannot be read by datasets"),
+        (["--patient-column", "person"], "patient column 'person' is not in"),
+        (["--size", "64"], "size is 64, but half of the images"),
+        (["--limit", "30"], "has 30 images; at least 40 are needed"),
+    ],
+)
+def test_bad_input_is_one_line(
+    change: list[str], message: str, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments(sources, tmp_path), *change])
+    assert message in capsys.readouterr().out
+
+
+def test_sides_without_a_common_label_are_refused(
+    sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_phantom_dataset(tmp_path / "other", 60, 32, np.random.default_rng(0), ["is_gc"])
+    named = arguments(sources, tmp_path / "out")
+    named[named.index("--synthetic") + 1] = str(tmp_path / "other")
+    with pytest.raises(SystemExit, match="2"):
+        main([*named, "--only", "material"])
+    assert "have no label in common" in capsys.readouterr().out
+
+
+def test_the_listed_patients_are_held_out_and_a_list_of_nobody_is_refused(sources: Path, tmp_path: Path) -> None:
+    listed = load_study(
+        str(sources / "synthetic"), str(sources / "real"), tmp_path, 32, held_out_patients=sources / "held-out.txt"
+    )
+    assert listed.held_out_known and len(listed.held_out) == 80
+    assert set(listed.held_out.patients) == {f"patient {number}" for number in range(40)}
+    drawn = load_study(str(sources / "synthetic"), str(sources / "real"), tmp_path, 32)
+    assert not drawn.held_out_known and not set(drawn.train.patients) & set(drawn.held_out.patients)
+    (tmp_path / "nobody.txt").write_text("nobody\n")
+    with pytest.raises(EvaluationError, match="names none of the patients"):
+        load_study(
+            str(sources / "synthetic"), str(sources / "real"), tmp_path, 32, held_out_patients=tmp_path / "nobody.txt"
+        )
+
+
+def test_a_split_of_the_real_source_holds_out_and_must_not_share_patients(sources: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("validation", "train")):
+        write_phantom_dataset(tmp_path / name, 40 + 40 * number, 32, np.random.default_rng(number), LABELS)
+    (tmp_path / "validation" / "train.parquet").rename(tmp_path / "train" / "validation.parquet")
+    with pytest.raises(EvaluationError, match="patient 'patient 0' is in the split train and in another"):
+        load_study(str(sources / "synthetic"), str(tmp_path / "train"), tmp_path / "out", 32)
+
+
+def test_text_in_a_page_is_escaped() -> None:
+    table = Table("t", "A < B", ["a|b"], [["<script>alert(1)</script>"]])
+    result = Result("<b>", "How & why.", ["x > y"], [table], [Figure('figures/"x.png', 'a "caption"')])
+    page = to_html("T", [result])
+    assert "<script>" not in page and "&lt;b&gt;" in page and 'alt="a &quot;caption&quot;' in page
+    assert "a\\|b" in to_markdown("T", [result])
+
+
+def test_options_out_of_range_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        report.parse_arguments(["--synthetic", "a", "--real", "b", "--out", "c", "--fractions", "2"])
+    assert "--fractions are [2.0]; allowed are numbers above 0 and up to 1" in capsys.readouterr().err
