@@ -5,11 +5,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO_ROWS ?= 64
+DATASETS36 := .venv-datasets36/.installed
 
-.PHONY: help install demo space test quality clean
+.PHONY: help install demo space test test-datasets36 quality clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 install: $(INSTALLED)  ## create .venv and install the project in it
 
@@ -27,8 +28,18 @@ demo: $(INSTALLED)  ## generate a small dataset with the bundled weights and dra
 space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
 	$(BIN)/python space/app.py
 
+# A file's tests stay together, for what they share; tests/conftest.py puts the longest file first.
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+$(DATASETS36): Makefile
+	$(PYTHON) -m venv .venv-datasets36
+	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check \
+		datasets==3.6.0 huggingface_hub==2.4.0 numpy==2.4.6 pandas==3.1.1 pillow==12.3.0 pyarrow==26.0.1
+	@touch $@
+
+test-datasets36: $(INSTALLED) $(DATASETS36)  ## test the loading script with datasets 3.6, which still runs scripts
+	$(BIN)/python -m pytest tests/dataset_script/test_synfundus_1m.py -k datasets_36
 
 quality: $(INSTALLED)  ## lint and check types
 	$(BIN)/ruff check .
@@ -36,4 +47,4 @@ quality: $(INSTALLED)  ## lint and check types
 	$(BIN)/mypy
 
 clean:  ## remove what the commands above made, except training runs
-	rm -rf .venv synfundus-1m contact-sheet.png
+	rm -rf .venv .venv-datasets36 synfundus-1m contact-sheet.png
