@@ -158,7 +158,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir
         "--shard-rows",
         "6",
         "--num-inference-steps",
-        "40",
+        "80",
         "--model",
         str(tiny_pipeline_dir),
     ]
@@ -174,7 +174,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir
         process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
         if stop == signal.SIGINT:
-            assert process.returncode == 130
+            assert process.returncode == 130, errors
             assert "Interrupted. The same command again goes on" in errors
             assert "Traceback" not in errors
         else:
