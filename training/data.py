@@ -43,10 +43,14 @@ class PreparedData:
 
     def split(self, validation_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of the training and the validation part; no group stands in both."""
-        unique = np.unique(self.groups)
-        held_out = np.random.default_rng([seed, 1]).permutation(unique)[: round(len(unique) * validation_share)]
-        is_validation = np.isin(self.groups, held_out)
+        is_validation = np.isin(self.groups, choose_held_out(self.groups, validation_share, seed))
         return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+def choose_held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The groups (their numbers, or their names) that training holds out for validation."""
+    unique = np.unique(groups)
+    return np.random.default_rng([seed, 1]).permutation(unique)[: round(len(unique) * share)]
 
 
 def crop_to_field(image: Image.Image, resolution: int) -> Image.Image:

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from evaluation.model_index import MEASURES, main
+from evaluation.results import Result, Table
+from evaluation.statistics import Interval
+
+CARD = "---\nlicense: mit\n---\n# A generator\n\nText.\n"
+ROWS = {
+    "distances": ["imagenet", "frechet distance", Interval(1.5, 1.0, 2.0)],
+    "two-sample": ["vit", "synthetic against real", Interval(0.7, 0.6, 0.8)],
+    "label-fidelity": ["is_gc", "not measurable: one class only"],
+    "privacy": ["imagenet", Interval(0.5, 0.4, 0.6)],
+}
+COLUMNS = {
+    "distances": ["features", "metric", "synthetic to real"],
+    "two-sample": ["classifier", "sides", "AUC"],
+    "label-fidelity": ["label", "synthetic"],
+    "privacy": ["distance in", "membership AUC"],
+}
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    (tmp_path / "results").mkdir()
+    for name, columns in COLUMNS.items():
+        table = Table(name, name, columns, [ROWS[name]])
+        Result(name, "method", tables=[table]).save(tmp_path / "results" / f"{name}.json")
+    return tmp_path
+
+
+def test_a_card_shows_what_was_measured_once_and_nothing_else(report: Path) -> None:
+    card = report / "README.md"
+    card.write_text(CARD)
+    for _ in range(2):
+        main(["--report", str(report), "--card", str(card), "--real", "real eyes"])
+    loaded = ModelCard.load(card)
+    assert loaded.data.model_name == "A generator"
+    assert loaded.text.endswith("Text.\n")
+    results = {(each.metric_type, each.metric_name): each.metric_value for each in loaded.data.eval_results or []}
+    assert results == {
+        ("frechet_distance", "frechet distance to real, imagenet features"): 1.5,
+        ("roc_auc", "AUC of telling synthetic against real, by vit"): 0.7,
+        ("roc_auc", "AUC of membership inference, imagenet"): 0.5,
+    }
+    assert {each.dataset_name for each in loaded.data.eval_results or []} == {"real eyes"}
+
+
+def test_the_columns_are_those_of_a_report() -> None:
+    written = "".join(path.read_text() for path in (Path(__file__).parents[2] / "evaluation").glob("*.py") if path.name != "model_index.py")
+    for measure in MEASURES:
+        assert f'"{measure.column}"' in written
