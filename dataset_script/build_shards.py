@@ -23,11 +23,10 @@ from .shard_writer import ROW_GROUP, ParquetFile
 
 # Encoding threads. Pillow works without Python's lock.
 ENCODERS = os.cpu_count() or 1
-# Images that a thread encodes in one go: handing over small ones takes nearly as long as encoding them.
+# Images that a thread encodes in one go: handing over small ones one by one takes a good part of encoding them.
 PIECE = 4
-# What bounds the memory: the source has to wait while more than one row group waits to be written, and while more
-# pieces wait to be encoded than keep the threads busy (and than two batches hold: one is made, one is encoded).
-WAITING = 1
+# What bounds the memory: the source waits while more pieces than this are to be encoded (a batch may always be), and
+# while a row group is being written when the next one is ready.
 PIECES = 4 * ENCODERS
 
 
@@ -101,9 +100,10 @@ class _ShardFiles:
         return [encode_image(image, record.image_format, fact) for image, fact in zip(images, facts, strict=True)]
 
     def write_group(self, group: list[_Encoded]) -> None:
+        """Writes a row group, and empties the list."""
         rows = [row for row, _, _ in group]
         images = [piece.result()[position] for _, piece, position in group]
-        group.clear()
+        group.clear()  # nobody else holds the images, so that those of the next group may take their place
         table = image_table(rows, images, FORMATS[self._record.image_format].suffix)
         del images
         self._labels.append(table.drop_columns("image"))
@@ -144,9 +144,9 @@ def _fill(files: _ShardFiles, rows: range, plan: Plan, source: Source, batch_siz
                 writes.append(writer.submit(files.write_group, ready[:ROW_GROUP]))
                 del ready[:ROW_GROUP]
             advance(len(batch))
-        if ready:
-            writes.append(writer.submit(files.write_group, ready))
         _wait(writes, 0)
+        if ready:
+            files.write_group(ready)
     files.write_labels()
 
 

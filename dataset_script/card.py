@@ -12,7 +12,7 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
-from pipeline_synfundus.labels import CONDITION_LABELS, CONDITION_NAMES, UNKNOWN, Label, get_label
+from pipeline_synfundus.labels import CONDITION_LABELS, UNKNOWN, Label, get_label
 
 from .build_folder import FOLDERS, BuildFolder
 from .conditions import Plan
@@ -98,10 +98,10 @@ def _name(folder: BuildFolder) -> str:
 
 def _label_table(folder: BuildFolder) -> str:
     """One line a label, with the number of rows of each value, counted in the files."""
-    table = pq.read_table(folder.path / FOLDERS["labels"], columns=list(CONDITION_NAMES))
     lines = []
     for label in CONDITION_LABELS:
-        counts = {item["values"]: item["counts"] for item in pc.value_counts(table[label.name]).to_pylist()}
+        column = pq.read_table(folder.path / FOLDERS["labels"], columns=[label.name])[label.name]  # one: they are large
+        counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
         values = "<br>".join(
             f"{value} {_value_name(label, value)} ({counts.get(value, 0):,})"
             for value in sorted({*counts, *range(label.cardinality)})

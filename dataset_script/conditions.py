@@ -91,7 +91,7 @@ class Plan:
         # One word for the noise and one for each label, whether the stratum draws it or not: drawing one label more
         # leaves the noise and the other labels as they are. The last word is for the joint distribution.
         words = np.random.SeedSequence(self.seed, spawn_key=(idx,)).generate_state(2 + len(CONDITION_NAMES), np.uint64)
-        *draws, joint_draw = words[1:] / 2.0**64
+        *draws, joint_draw = (words[1:] / 2.0**64).tolist()
         uniform = dict(zip(CONDITION_NAMES, draws, strict=True))
         labels = stratum.joint.draw(joint_draw) if stratum.joint else {}
         labels |= {name: _draw(distribution, uniform[name]) for name, distribution in stratum.labels.items()}

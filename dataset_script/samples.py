@@ -11,13 +11,16 @@ from .build_folder import FOLDERS, BuildFolder
 from .contact_sheet import choose_rows, write_sheet
 from .shard_writer import ROW_GROUP
 
+# Rows of all kinds are spread evenly over a dataset: the first ones show all that there is.
+SEARCHED = 100_000
+
 
 def write_samples(folder: BuildFolder) -> None:
     """Draws rows that together show every label of a complete dataset; of the images it reads only what it needs."""
-    labels = pq.read_table(folder.path / FOLDERS["labels"]).to_pandas()
+    labels = pq.read_table(folder.path / FOLDERS["labels"]).slice(0, SEARCHED).to_pandas()
     chosen, _ = choose_rows(labels)
     rows = [{**labels.iloc[row].to_dict(), "image": _read_image(folder, row)} for row in chosen]
-    title = f"{folder.path.resolve().name}: {len(rows)} of {len(labels):,} images"
+    title = f"{folder.path.resolve().name}: {len(rows)} of {folder.record.num_rows:,} images"
     write_sheet(folder.samples, rows, title)
 
 

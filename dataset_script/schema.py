@@ -37,11 +37,13 @@ def image_table(rows: Sequence[Row], images: Sequence[bytes], suffix: str) -> pa
         images: one image file a row.
         suffix: the end of the image files' names, with the dot.
     """
-    records = [
-        {"image": {"bytes": image, "path": file_name(row.idx, suffix)}, "idx": row.idx, **row.condition}
-        for row, image in zip(rows, images, strict=True)
-    ]
-    return pa.Table.from_pylist(records, schema=features().arrow_schema)
+    files = pa.StructArray.from_arrays(
+        [pa.array(images, pa.binary()), pa.array([file_name(row.idx, suffix) for row in rows])], names=["bytes", "path"]
+    )
+    # By column: Arrow takes twice as long to find the columns in one mapping a row.
+    columns = [files, pa.array([row.idx for row in rows])]
+    columns += [pa.array([row.condition[label.name] for row in rows], pa.int64()) for label in CONDITION_LABELS]
+    return pa.Table.from_arrays(columns, schema=features().arrow_schema)
 
 
 def file_name(idx: int, suffix: str) -> str:
