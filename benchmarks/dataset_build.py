@@ -1,0 +1,108 @@
+"""Builds a million rows for real, from replayed pictures, against a loop that only encodes and writes the same images.
+
+    python -m benchmarks.dataset_build --folder runs/million --out benchmarks/results/dataset-build.json
+
+What is measured is the machinery of `dataset_script.generate` with the shipped plan: conditions, encoding, Parquet,
+checksums, fsync, manifests and card. The loop encodes the same rows' images to the same bytes, with as many threads,
+and writes them one after another to files that are never synced. After each shard it has a turn. The folder stays, for
+`dataset_reading`; interrupted, the same command goes on, and measures the shards that were missing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tqdm import tqdm
+
+from dataset_script.build_folder import FOLDERS, BuildFolder
+from dataset_script.build_shards import ENCODERS, build_shard
+from dataset_script.conditions import Plan, load_plan
+from dataset_script.image_format import FORMATS, encode_image, image_facts
+
+from .dataset_memory import peak_memory
+from .dataset_replay import BATCH, ReplaySource, begin_build, end_build, read_pictures, resize
+from .dataset_result import compared, parser_of, seconds_of, write_result
+
+
+def encode_and_write(folder: BuildFolder, rows: range, source: ReplaySource, out: Path) -> None:
+    """The peer: encodes the images of these rows and writes them, with the build's number of threads."""
+    record, pictures = folder.record, source.pictures
+
+    def work(thread: int) -> None:
+        with open(out / str(thread), "wb") as file:
+            for idx in rows[thread::ENCODERS]:
+                facts = image_facts(idx, record.generator, record.generator_revision, record.plan_hash)
+                file.write(encode_image(pictures[idx % len(pictures)], record.image_format, facts))
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(ENCODERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def measure_build(
+    folder: BuildFolder, plan: Plan, source: ReplaySource, peer_rows: int, advance: Callable[[int], object]
+) -> tuple[list[float], list[float], float]:
+    """Makes the missing shards; the peer has a turn after each, with the first rows of the same shard.
+
+    Returns:
+        Rows a second of the build and of the peer, shard by shard, and the cores that the build kept busy.
+    """
+    ours, peer, busy, process = [], [], 0.0, psutil.Process()
+    with tempfile.TemporaryDirectory(dir=folder.path.parent) as temporary:
+        for shard in folder.missing_shards():
+            rows, before = folder.rows(shard), sum(process.cpu_times()[:2])
+            seconds = seconds_of(lambda: build_shard(folder, shard, plan, source, BATCH, advance))  # noqa: B023
+            busy += sum(process.cpu_times()[:2]) - before
+            ours.append(len(rows) / seconds)
+            part = rows[:peer_rows]
+            peer.append(len(part) / seconds_of(lambda: encode_and_write(folder, part, source, Path(temporary))))  # noqa: B023
+    building = sum(len(folder.rows(0)) / rate for rate in ours)
+    return ours, peer, busy / building
+
+
+def main() -> None:
+    """The command line."""
+    parser = parser_of("dataset_build", __doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where the dataset is built")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the dataset (%(default)s)")
+    parser.add_argument("--side", type=int, default=64, metavar="PIXELS", help="of its images (%(default)s)")
+    parser.add_argument("--image-format", choices=FORMATS, default="png")
+    parser.add_argument("--peer-rows", type=int, default=10_000, help="in each turn of the peer (%(default)s)")
+    options = parser.parse_args()
+    plan = load_plan()
+    source = ReplaySource(resize(read_pictures(options.pictures), options.side))
+    folder = begin_build(options.folder, plan, source, options.rows, options.image_format)
+    missing = folder.missing_shards()
+    if not missing:
+        raise SystemExit(f"dataset_build: {options.folder} is complete; give --folder a new folder")
+    began = time.perf_counter()
+    done = options.rows - sum(len(folder.rows(shard)) for shard in missing)
+    with tqdm(total=options.rows, initial=done, unit="image", desc="Building") as progress:
+        ours, peer, cores = measure_build(folder, plan, source, options.peer_rows, progress.update)
+    card_seconds = seconds_of(lambda: end_build(folder, plan))
+    files = [folder.manifest(shard) or {} for shard in range(folder.record.num_shards)]
+    content: dict[str, Any] = {
+        "rows": options.rows,
+        "rows_built": options.rows - done,
+        "shards": folder.record.num_shards,
+        "encoding_threads": ENCODERS,
+        "build": compared(ours, peer),
+        "cores_busy": cores,
+        "seconds_with_peer": time.perf_counter() - began,
+        "card_seconds": card_seconds,
+        "peak_bytes": peak_memory(),
+        "bytes": {config: sum(file[config]["bytes"] for file in files) for config in FOLDERS},
+    }
+    write_result(options, "dataset_build", ("psutil",), content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""A source of images that costs nothing: pictures of the bundled generator, made once and replayed.
+
+With it, a build is as fast as the dataset's own machinery, so that it is this that the benchmarks of datasets measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dataset_script.build_folder import BuildFolder, Record, open_build
+from dataset_script.card import write_card
+from dataset_script.conditions import DEFAULT_PLAN, Plan, Row, load_plan
+from dataset_script.files import atomic_file, write_text
+from dataset_script.shard_size import choose_shard_rows, measure_image_bytes
+
+# Where pictures are kept between benchmarks; not in the repository.
+PICTURES = Path("runs") / "benchmark-pictures.npy"
+NUM_PICTURES = 256
+BATCH = 64  # rows at once, as for a fast device
+SLOW_BATCH = 8  # for the generator on a CPU
+
+
+class ReplaySource:
+    """A `dataset_script.build_shards.Source` that gives the row `idx` the picture `idx` modulo their number.
+
+    Args:
+        pictures: uint8 of shape (pictures, height, width, 3), RGB.
+    """
+
+    def __init__(self, pictures: np.ndarray) -> None:
+        self.pictures = pictures
+
+    def __call__(self, rows: Sequence[Row]) -> np.ndarray:
+        """Returns one picture a row; uint8 of shape (rows, height, width, 3)."""
+        first, count = rows[0].idx, len(self.pictures)
+        end = first % count + len(rows)
+        if end <= count and rows[-1].idx == first + len(rows) - 1:
+            return self.pictures[first % count : end]  # a build's rows: a view costs nothing
+        return self.pictures[[row.idx % count for row in rows]]
+
+
+def read_pictures(file: Path = PICTURES, number: int = NUM_PICTURES) -> np.ndarray:
+    """Returns the first pictures of the shipped plan by the bundled generator, made if the file lacks them.
+
+    Returns:
+        uint8 of shape (number, height, width, 3), RGB, at the generator's size.
+    """
+    pictures = np.load(file) if file.exists() else np.empty((0, 0, 0, 3), np.uint8)
+    if len(pictures) < number:
+        pictures = make_pictures(number)
+        with atomic_file(file) as raw:
+            np.save(raw, pictures)
+    return pictures[:number]
+
+
+def make_pictures(number: int) -> np.ndarray:
+    """Returns the pictures of the shipped plan's first rows, from the bundled generator; see `read_pictures`."""
+    from dataset_script.generator import DEFAULT_MODEL, Sampling, choose_devices, find_model, load_generator
+
+    model, plan = find_model(str(DEFAULT_MODEL)), load_plan()
+    sampling = Sampling(model.num_inference_steps, model.guidance_scale, "float32")
+    generator = load_generator(model, sampling, choose_devices(None, 1)[0])
+    batches = [range(first, min(first + SLOW_BATCH, number)) for first in range(0, number, SLOW_BATCH)]
+    return np.concatenate([generator([plan.row(idx) for idx in batch]) for batch in tqdm(batches, desc="Pictures")])
+
+
+def resize(pictures: np.ndarray, side: int | None) -> np.ndarray:
+    """Returns the pictures as squares of `side` pixels; as they are if it is None."""
+    if side is None or pictures.shape[1:3] == (side, side):
+        return pictures
+    resized = [Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC) for picture in pictures]
+    return np.stack([np.asarray(picture) for picture in resized])
+
+
+def begin_build(out: Path, plan: Plan, source: ReplaySource, num_rows: int, image_format: str) -> BuildFolder:
+    """Returns the folder of a build whose shards are as large as `dataset_script.generate` makes them."""
+    image_bytes = measure_image_bytes(plan, source, image_format, num_rows)
+    record = Record(
+        plan_hash=plan.hash,
+        generator="replay",
+        generator_revision="0",
+        num_rows=num_rows,
+        shard_rows=choose_shard_rows(num_rows, image_bytes),
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        dtype="float32",
+        image_format=image_format,
+    )
+    return open_build(out, record)
+
+
+def end_build(folder: BuildFolder, plan: Plan) -> None:
+    """Writes what `dataset_script.generate` writes when all shards are complete: the plan and the card."""
+    write_text(folder.plan, DEFAULT_PLAN.read_text(encoding="utf-8"))
+    write_card(folder, plan)
+
+
+def main() -> None:
+    """Makes the pictures, so that the benchmarks find them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dataset_replay", description=main.__doc__)
+    parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FILE", help="where to (%(default)s)")
+    parser.add_argument("--number", type=int, default=NUM_PICTURES, help="so many (%(default)s)")
+    options = parser.parse_args()
+    print(f"{options.pictures}: {read_pictures(options.pictures, options.number).shape}")
+
+
+if __name__ == "__main__":
+    main()
