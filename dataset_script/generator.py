@@ -90,7 +90,7 @@ class Generator:
         from diffusers import DiffusionPipeline  # takes seconds, which a build that is complete does not need
 
         pipeline: Any = DiffusionPipeline.from_pretrained(
-            str(model.folder), trust_remote_code=True, torch_dtype=getattr(torch, sampling.dtype)
+            str(model.folder), trust_remote_code=True, dtype=getattr(torch, sampling.dtype)
         )
         pipeline.set_progress_bar_config(disable=True)
         self._pipeline = pipeline.to(device)
