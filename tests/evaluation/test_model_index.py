@@ -7,6 +7,7 @@ from evaluation.model_index import MEASURES, main
 from evaluation.results import Result, Table
 from evaluation.statistics import Interval
 
+ROOT = Path(__file__).parents[2]
 CARD = "---\nlicense: mit\n---\n# A generator\n\nText.\n"
 ROWS = {
     "distances": ["imagenet", "frechet distance", Interval(1.5, 1.0, 2.0)],
@@ -49,6 +50,7 @@ def test_a_card_shows_what_was_measured_once_and_nothing_else(report: Path) -> N
 
 
 def test_the_columns_are_those_of_a_report() -> None:
-    written = "".join(path.read_text() for path in (Path(__file__).parents[2] / "evaluation").glob("*.py") if path.name != "model_index.py")
+    code = [path for path in (ROOT / "evaluation").glob("*.py") if path.name != "model_index.py"]
+    written = "".join(path.read_text() for path in code)
     for measure in MEASURES:
         assert f'"{measure.column}"' in written
