@@ -99,7 +99,7 @@ def test_model_and_dataset_are_ready_for_the_gate(model: Folder, dataset: Folder
         ("library_name: diffusers", "library_name: timm", "library_name: 'timm'"),
         ("tags:\n", "tags: fundus\nmore:\n", "has tags: 'fundus', but it must be a list"),
         ("tags:", "tags: [", "invalid metadata"),
-        ("license:", "model-index: 3\nlicense:", "invalid metadata"),
+        ("---\n# ", "model-index: 3\n---\n# ", "invalid metadata"),
     ],
 )
 def test_a_wrong_model_card_is_refused(model: Folder, old: str, new: str, message: str) -> None:
