@@ -30,7 +30,7 @@ space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
 
 # A file's tests stay together, for what they share; tests/conftest.py puts the longest file first.
 test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 $(DATASETS36): Makefile
 	$(PYTHON) -m venv .venv-datasets36

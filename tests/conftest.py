@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on few cor
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# A shell that runs the tests in the background makes them, and all that they start, ignore the interrupts they send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

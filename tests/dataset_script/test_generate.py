@@ -166,8 +166,6 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir
     command = [sys.executable, "-m", "dataset_script.generate", *options, "--out"]
     # Rounding, and so the bytes, depend on the number of threads.
     place: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    # A shell that runs the tests in the background makes them ignore SIGINT.
-    place["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
         process = subprocess.Popen([*command, str(broken)], **place, stderr=subprocess.PIPE, text=True)
         wait_for(broken / ".build" / f"0000{shard}-of-00006.json", process)
