@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from pipeline_synfundus.labels import DISEASES, READABILITY, UNKNOWN, get_label
+from pipeline_synfundus.labels import DISEASES, UNKNOWN
 
 from . import figures
 from .classifier import QUESTION_NAMES, Schedule, answers, build_classifier, grades, predict, train_classifier
@@ -16,7 +17,7 @@ from .features import FeatureSpace, device, network_extract
 from .files import fingerprint, write_whole
 from .images import Photographs
 from .network import Classifier
-from .readability import MEASURES, measure_all
+from .readability import add_readability
 from .results import Cell, Figure, Result, Table, measured
 from .statistics import Interval, bootstrap, bootstrap_auc, quadratic_kappa
 from .study import Study
@@ -26,7 +27,9 @@ METHOD = (
     "loss where a label is unknown. It is then asked about held-out real patients, and about the synthetic images: how "
     "well does its answer match the label that was asked for? Images asked to be unreadable are left out of the "
     "diseases. Readability has no real labels; there, what is measured in the pixels of the region is compared "
-    "between images asked to be readable and unreadable: an AUC of 1 says that the measure always tells them apart."
+    "between images asked to be readable and unreadable: an AUC of 1 says that the measure always tells them apart. "
+    "What can be expected of the measure is its AUC between clear held-out photographs and copies of them that were "
+    "spoiled as in training."
 )
 KAPPA = "dr_grade, quadratic kappa"
 
@@ -44,17 +47,17 @@ class Judge:
     version: str
 
 
-def train_judge(study: Study, architecture: str, schedule: Schedule) -> Judge:
+def train_judge(train: Photographs, cache: Path, architecture: str, schedule: Schedule) -> Judge:
     """Trains the classifier on the real training photographs, or loads the one that was.
 
     Args:
-        study: the material.
+        train: the photographs.
+        cache: folder of the trained classifier.
         architecture: see `build_classifier`.
         schedule: how long, and how.
     """
-    train = study.train
     version = fingerprint(train.fingerprint, architecture, vars(schedule))
-    path = study.cache / f"judge-{version}.pt"
+    path = cache / f"judge-{version}.pt"
     targets = answers(train.codes)
     network = build_classifier(architecture, targets.shape[1], train.images.shape[1], schedule.seed)
     if path.exists():
@@ -124,7 +127,7 @@ def run(study: Study, judge: Judge, architecture: str) -> Result:
         )
     result.figures.append(_label_figure(study, on_real, on_synthetic))
     _add_matched_pairs(study, result)
-    _add_readability(study, result)
+    add_readability(study, result)
     return result
 
 
@@ -163,37 +166,3 @@ def _add_matched_pairs(study: Study, result: Result) -> None:
         result.figures.append(
             Figure(file, "Synthetic (above) and real (below) images of the same disease, drawn at random")
         )
-
-
-def _add_readability(study: Study, result: Result) -> None:
-    """The measured readability by the label asked for, and examples (Figure 2 of the paper).
-
-    Compared are images in which everything was asked to be readable with those in which the label in question was not;
-    unusable images, in which nothing can be read, count for `is_fundus` only.
-    """
-    synthetic = study.synthetic
-    found = measure_all(synthetic)
-    rows: list[list[Cell]] = []
-    examples: dict[str, list[np.ndarray]] = {"readable": [], "unreadable": []}
-    titles = []
-    rng = np.random.default_rng(study.seed)
-    for label in READABILITY:
-        bad = synthetic.label(label.name) == 0
-        if label.name != "is_fundus":
-            bad &= synthetic.label("is_fundus") != 0
-        good = synthetic.readable() & (synthetic.label(label.name) == 1)
-        both = good | bad
-        for column, measure in enumerate(MEASURES):
-            scores = found[label.name][both, column]
-            told_apart = measured(bootstrap_auc, good[both], scores, synthetic.patients[both], study.seed)
-            rows.append([label.name, measure, told_apart])
-        if good.any() and bad.any():
-            for name, chosen in (("readable", good), ("unreadable", bad)):
-                examples[name].append(synthetic.images[rng.choice(np.flatnonzero(chosen))])
-            titles.append(get_label(label.name).full_name)
-    columns = ["label", "measured in its region", "AUC between readable and unreadable"]
-    result.tables.append(Table("readability", "Readability as measured in synthetic images", columns, rows))
-    if titles:
-        pictures = {name: np.stack(images) for name, images in examples.items()}
-        file = figures.grid(study.folder, "readability", pictures, titles, figures.PUBLIC)
-        result.figures.append(Figure(file, "Synthetic images asked to be readable (above) and unreadable (below)"))

@@ -50,7 +50,9 @@ class Report:
 
     def judge(self) -> Judge:
         """The classifier of real photographs, learned when it is first needed."""
-        self._judge = self._judge or train_judge(self.study, self.options.architecture, self.schedule)
+        self._judge = self._judge or train_judge(
+            self.study.train, self.study.cache, self.options.architecture, self.schedule
+        )
         return self._judge
 
     def spaces(self) -> dict[str, FeatureSpace | NotMeasurable]:

@@ -84,7 +84,7 @@ def load_study(
     cache = folder / "cache"
     photographs = load_photographs(real, size, cache, real_config, patient_column, limit)
     generated = load_photographs(synthetic, size, cache, limit=limit)
-    train, held_out, known = _hold_out(photographs, held_out_patients, seed)
+    train, held_out, known = hold_out(photographs, held_out_patients, seed)
     parts = {"synthetic": generated, "real train": photographs[train], "real held-out": photographs[held_out]}
     for name, part in parts.items():
         if len(part) < MIN_IMAGES:
@@ -92,7 +92,15 @@ def load_study(
     return Study(generated, photographs[train], photographs[held_out], known, folder, seed)
 
 
-def _hold_out(photographs: Photographs, listed: Path | None, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
+def hold_out(photographs: Photographs, listed: Path | None, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Decides who is held out, see `load_study`.
+
+    Returns:
+        Row numbers of the others and of the held-out, and whether the generator is known not to have seen the latter.
+
+    Raises:
+        EvaluationError: if nobody listed is there, or a patient is on both sides.
+    """
     if listed is not None:
         names = {line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
         chosen = np.isin(photographs.patients, list(names))

@@ -18,12 +18,12 @@ from evaluation.classifier import (
 )
 from evaluation.errors import EvaluationError
 from evaluation.label_fidelity import KAPPA, Judge, train_judge
-from evaluation.readability import measure, regions
+from evaluation.readability import add_readability, measure, measure_all, regions, spoil_clear
 from evaluation.results import Result
 from evaluation.statistics import Interval
 from evaluation.study import Study
 from pipeline_synfundus.labels import CONDITION_NAMES
-from tests.evaluation.studies import draw_photographs
+from tests.evaluation.studies import draw_photographs, make_individual
 from tests.phantom import draw_phantom
 
 NAMES = ("is_amd", "is_gc", "is_macular_readable", "eye_side")
@@ -89,7 +89,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Resu
     column = CONDITION_NAMES.index("is_gc")
     lots[:, column] = np.random.default_rng(9).permutation(lots[:, column])
     study = Study(replace(synthetic, codes=lots), train, held_out, True, tmp_path_factory.mktemp("report"), seed=0)
-    judge = train_judge(study, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
+    judge = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
     return study, judge, label_fidelity.run(study, judge, "resnet")
 
 
@@ -114,7 +114,7 @@ def test_labels_that_nobody_knows_are_not_measurable(judged: tuple[Study, Judge,
 
 
 def test_unreadable_maculas_are_measurably_darker_or_softer(judged: tuple[Study, Judge, Result]) -> None:
-    rows = {(row[0], row[1]): row[2] for row in judged[2].tables[1].rows}
+    rows = {(row[0], row[1]): row[3] for row in judged[2].tables[1].rows}
     macula = [rows["is_macular_readable", measure] for measure in ("exposure", "visibility")]
     assert max(found.value for found in macula) > 0.9
     assert rows["is_fundus", "sharpness"].startswith("not measurable: 0 positives")
@@ -122,7 +122,7 @@ def test_unreadable_maculas_are_measurably_darker_or_softer(judged: tuple[Study,
 
 def test_a_second_judge_is_the_first_one_loaded(judged: tuple[Study, Judge, Result]) -> None:
     study, judge, _ = judged
-    again = train_judge(study, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
+    again = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
     batch = torch.zeros(1, 3, 48, 48)
     assert again.version == judge.version and torch.equal(again.network(batch), judge.network(batch))
 
@@ -138,3 +138,26 @@ def test_the_region_of_the_disc_follows_the_eye_side() -> None:
         for side in (0, 1)
     }
     assert change[1][1] > 20 > 5 > change[0][1]
+
+
+def test_what_the_measures_are_worth_is_told_by_spoiled_copies_of_clear_photographs() -> None:
+    drawn = draw_photographs(60, 128, 5, ("is_amd", "eye_side"))
+    clear = replace(drawn, images=make_individual(drawn.images, 5))
+    both = spoil_clear(clear, seed=0)
+    spoiled = both[np.arange(len(clear), len(both))]
+    assert 40 < len(spoiled) <= len(clear)
+    assert both[np.arange(len(clear))].readable().all() and not spoiled.readable().any()
+    hidden = spoiled.label("is_optic_disc_readable") == 0
+    sharpness = measure_all(both)["is_optic_disc_readable"][:, 0]
+    assert np.median(sharpness[len(clear) :][hidden]) < 0.7 * np.median(sharpness[: len(clear)])
+
+
+def test_without_a_clear_photograph_the_real_side_of_readability_is_not_measurable(tmp_path: Path) -> None:
+    part = draw_photographs(40, 64, 6, ("is_macular_readable",))
+    grey = replace(part, images=np.full_like(part.images, 60))
+    result = Result("", "")
+    add_readability(Study(part, part, grey, True, tmp_path, seed=0), result)
+    cells = {row[1]: row[2:] for row in result.tables[0].rows if row[0] == "is_macular_readable"}
+    assert all(
+        real == "not measurable: 0 positives and 0 negatives; at least 10 of each needed" for real, _ in cells.values()
+    )

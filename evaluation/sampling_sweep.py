@@ -1,0 +1,237 @@
+"""Quality against network evaluations, over solvers, steps, guidance scales and intervals: how the default was chosen.
+
+    python -m evaluation.sampling_sweep --model pipeline_synfundus --real path/to/photographs --out sweep
+
+With each setting the model draws one image for every held-out readable photograph, with its disease labels and always
+the same noise. What a setting came to is kept; interrupted, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from tqdm.auto import tqdm
+
+from dataset_script.build_folder import BuildError
+from dataset_script.generator import DEFAULT_MODEL, find_model
+from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY
+
+from . import figures
+from .classifier import Schedule, answers, predict
+from .errors import EvaluationError
+from .features import FeatureSpace, device, imagenet_space
+from .files import cached_array, fingerprint
+from .images import Photographs, equalise, load_photographs
+from .label_fidelity import Judge, train_judge
+from .metrics.frechet_distance.frechet_distance import frechet_distance
+from .metrics.kid.kid import kid
+from .page import write_report
+from .results import Cell, Figure, Result, Table
+from .statistics import MIN_PER_CLASS, auc
+from .study import hold_out
+
+SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
+STEPS = (4, 6, 8, 12, 20)
+SCALES = (1.0, 2.0, 3.0, 6.0)
+INTERVALS = ((0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
+BATCH = 32
+SHOWN = 8
+MEASURES = ("Frechet distance", "KID", "label AUC")
+METHOD = (
+    "One image for each of the {count} readable held-out photographs, with its disease labels and the same noise in "
+    "every setting. Distances are to these photographs, in the features of the ImageNet network; the label AUC is the "
+    "mean over the labels that can be measured of a classifier trained on other patients' photographs. One evaluation "
+    "is one pass of the network over one image; a step with guidance takes two."
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A way to sample: the names are those of the pipeline's arguments."""
+
+    solver: str
+    num_inference_steps: int
+    guidance_scale: float
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def evaluations(self) -> int:
+        """Passes of the network for an image."""
+        first, last = (bound * self.num_inference_steps for bound in self.guidance_interval)
+        guided = sum(first <= step < last for step in range(self.num_inference_steps))
+        return self.num_inference_steps + guided * (self.guidance_scale != 1)
+
+    @property
+    def series(self) -> str:
+        """The line of the figure on which it lies."""
+        if self.guidance_interval != (0.0, 1.0):
+            return "{}, scale {:g}, {:g} to {:g}".format(self.solver, self.guidance_scale, *self.guidance_interval)
+        return f"{self.solver}, scale {self.guidance_scale:g}"
+
+
+def settings(guidance_scale: float) -> Iterator[Setting]:
+    """All settings: solvers at one guidance scale, then other scales and intervals with the first solver."""
+    first = next(iter(SOLVERS))
+    for solver in SOLVERS:
+        yield from (Setting(solver, steps, guidance_scale) for steps in STEPS)
+    for scale in SCALES:
+        yield from (Setting(first, steps, scale) for steps in (6, 12) if scale != guidance_scale)
+    for interval in INTERVALS:
+        yield from (Setting(first, steps, guidance_scale, interval) for steps in (8, 12))
+
+
+def ask_for(photographs: Photographs) -> list[dict[str, int]]:
+    """Conditions with the labels of these photographs, everything readable."""
+    readable = {label.name: 1 for label in READABILITY}
+    rows = (dict(zip(CONDITION_NAMES, row, strict=True)) for row in photographs.codes.tolist())
+    return [row | readable for row in rows]
+
+
+class Sweep:
+    """Measures settings against held-out photographs.
+
+    Args:
+        pipeline: the model.
+        held_out: the photographs whose labels are asked for.
+        judge: a classifier that has not seen them.
+        space: features for distances.
+    """
+
+    def __init__(self, pipeline: SynFundusPipeline, held_out: Photographs, judge: Judge, space: FeatureSpace) -> None:
+        self.pipeline, self.held_out, self.judge, self.space = pipeline, held_out, judge, space
+        self._real = space(held_out.images)
+        self._asked = ask_for(held_out)
+        self._truth = answers(held_out.codes)
+        rarest = np.minimum((self._truth == 1).sum(axis=0), (self._truth == 0).sum(axis=0))
+        self._measurable = np.flatnonzero(rarest >= MIN_PER_CLASS)
+        if len(self._measurable) == 0:
+            raise EvaluationError(
+                f"no label has {MIN_PER_CLASS} readable held-out photographs with it and as many without it"
+            )
+
+    def measure(self, images: np.ndarray) -> list[float]:
+        """`MEASURES` of images made to the labels of the held-out photographs, or of these themselves."""
+        vectors = self.space(images)
+        probabilities = predict(self.judge.network, images)
+        label_auc = float(np.mean([auc(*self._answers(probabilities, column)) for column in self._measurable]))
+        return [frechet_distance(vectors, self._real), kid(vectors, self._real), label_auc]
+
+    def sample(self, setting: Setting) -> np.ndarray:
+        """Draws an equalised image for each held-out photograph; uint8, shape (N, S, S, 3)."""
+        self.pipeline.scheduler = SOLVERS[setting.solver].from_config(self.pipeline.scheduler.config)
+        options = {key: value for key, value in asdict(setting).items() if key != "solver"}
+        images: list[np.ndarray] = []
+        for start in range(0, len(self._asked), BATCH):
+            part = self._asked[start : start + BATCH]
+            drawn: Any = self.pipeline(part, generator=list(range(start, start + len(part))), **options)
+            images += [equalise(image, self.held_out.images.shape[1]) for image in drawn.images]
+        return np.stack(images)
+
+    def _answers(self, probabilities: np.ndarray, column: np.intp) -> tuple[np.ndarray, np.ndarray]:
+        """True and given answers to a question, where the true one is known."""
+        known = ~np.isnan(self._truth[:, column])
+        return self._truth[known, column], probabilities[known, column]
+
+
+def run(sweep: Sweep, others: Photographs, guidance_scale: float, folder: Path, version: str) -> Result:
+    """The sweep as a result with its table and figures.
+
+    Args:
+        sweep: measures.
+        others: photographs of other patients than those asked for; as many of them are measured for comparison.
+        guidance_scale: at which the solvers are compared.
+        folder: the result's.
+        version: fingerprint of the model: images are kept under it.
+    """
+    count = len(sweep.held_out)
+    result = Result("Ways to sample", METHOD.format(count=count), [_reference(sweep, others)])
+    rows: list[list[Cell]] = []
+    lines: dict[str, list[list[float]]] = {}
+    samples: dict[str, np.ndarray] = {}
+    for setting in tqdm(list(settings(guidance_scale)), desc="settings", unit="setting"):
+        path = folder / "cache" / f"samples-{fingerprint(version, sweep.held_out.fingerprint, asdict(setting))}.npy"
+        images = cached_array(path, partial(sweep.sample, setting))
+        numbers = sweep.measure(images)
+        rows.append([setting.series, setting.num_inference_steps, setting.evaluations, *numbers])
+        lines.setdefault(setting.series, []).append([float(setting.evaluations), *numbers])
+        if setting.num_inference_steps == 12 or setting.series == next(iter(lines)):
+            samples[f"{setting.series}, {setting.num_inference_steps} steps"] = images[:SHOWN]
+    columns = ["solver, guidance", "steps", "evaluations", *MEASURES]
+    result.tables.append(Table("sampling-sweep", "Quality by setting", columns, rows))
+    result.figures += _draw(folder, lines, samples)
+    return result
+
+
+def _reference(sweep: Sweep, others: Photographs) -> str:
+    """What real photographs come to."""
+    count = len(sweep.held_out)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(others))[:count])
+    distance = frechet_distance(sweep.space(others.images[chosen]), sweep.space(sweep.held_out.images))
+    label_auc = sweep.measure(sweep.held_out.images)[2]
+    return (
+        f"For comparison: {len(chosen)} photographs of other patients have a Frechet distance of {distance:.1f}, and "
+        f"the label AUC of the held-out photographs themselves is {label_auc:.3f}."
+    )
+
+
+def _draw(folder: Path, lines: dict[str, list[list[float]]], samples: dict[str, np.ndarray]) -> list[Figure]:
+    drawn = []
+    for number, measure in enumerate(MEASURES, start=1):
+        name = f"sampling-{measure.lower().replace(' ', '-')}"
+        curves = {name: _line(points, number) for name, points in lines.items()}
+        file = figures.curves(folder, name, curves, ("network evaluations an image", measure))
+        drawn.append(Figure(file, f"{measure} by network evaluations an image"))
+    file = figures.grid(folder, "sampling-samples", samples, (), figures.PUBLIC)
+    return [*drawn, Figure(file, "The same noise and conditions with each setting")]
+
+
+def _line(points: list[list[float]], number: int) -> tuple[list[float], np.ndarray]:
+    ordered = sorted(points)
+    return [point[0] for point in ordered], np.array([[point[number] for point in ordered]])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.sampling_sweep", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
+    parser.add_argument("--real", required=True, help="folder or Hub id of real photographs, with label columns")
+    parser.add_argument("--real-config", help="configuration of the real source")
+    parser.add_argument(
+        "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
+    )
+    parser.add_argument("--held-out", type=Path, help="text file: patients whom the model has not seen, one a line")
+    parser.add_argument("--size", type=int, default=128, help="side of the compared images in pixels (%(default)s)")
+    parser.add_argument("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the result's folder")
+    options = parser.parse_args(arguments)
+    cache = options.out / "cache"
+    try:
+        model = find_model(options.model)
+        real = load_photographs(options.real, options.size, cache, options.real_config, options.patient_column)
+        others, held_out = (real[rows] for rows in hold_out(real, options.held_out, seed=0)[:2])
+        judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
+        pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=torch.bfloat16).to(device())
+        pipeline.set_progress_bar_config(disable=True)
+        sweep = Sweep(pipeline, held_out[held_out.readable()], judge, imagenet_space(cache))
+        result = run(sweep, others[others.readable()], model.guidance_scale, options.out, model.revision)
+    except (BuildError, EvaluationError, OSError) as error:
+        print(f"error: {error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on")
+        raise SystemExit(130) from None
+    write_report(options.out, f"Sampling from {model.name}", [result])
+    print(f"the result is {options.out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()
