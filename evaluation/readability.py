@@ -93,19 +93,23 @@ def measure_all(photographs: Photographs) -> dict[str, np.ndarray]:
     }
 
 
-def spoil_clear(photographs: Photographs, seed: int) -> Photographs:
-    """The clear ones of these photographs, and a spoiled copy of each, with the readability labels of both."""
+def select_clear(photographs: Photographs) -> Photographs:
+    """The sharp and well exposed ones of these photographs, in which training takes everything for readable."""
     clear = photographs[np.array([is_clear(image) for image in photographs.images], dtype=bool)]
     codes = clear.codes.copy()
     codes[:, [CONDITION_NAMES.index(label.name) for label in READABILITY]] = 1
+    return replace(clear, codes=codes)
+
+
+def spoil(photographs: Photographs, seed: int) -> Photographs:
+    """Readable photographs, and a spoiled copy of each in which disc and macula are found, with its labels."""
     rng = np.random.default_rng(seed)
-    copies = [degrade(image, row, rng) for image, row in zip(clear.images, codes, strict=True)]
+    copies = [degrade(image, row, rng) for image, row in zip(photographs.images, photographs.codes, strict=True)]
     found = np.array([copy is not None for copy in copies], dtype=bool)
-    whole = replace(clear, codes=codes)
     if not found.any():
-        return whole
-    images, labels = (np.stack(part) for part in zip(*filter(None, copies), strict=True))
-    return concatenate([whole, replace(clear[found], images=images, codes=labels)])
+        return photographs
+    images, codes = (np.stack(part) for part in zip(*filter(None, copies), strict=True))
+    return concatenate([photographs, replace(photographs[found], images=images, codes=codes)])
 
 
 def add_readability(study: Study, result: Result) -> None:
@@ -115,7 +119,7 @@ def add_readability(study: Study, result: Result) -> None:
     images, in which nothing can be read, count for `is_fundus` only.
     """
     reference, synthetic = (
-        _tell_apart(part, study.seed) for part in (spoil_clear(study.held_out, study.seed), study.synthetic)
+        _tell_apart(part, study.seed) for part in (spoil(select_clear(study.held_out), study.seed), study.synthetic)
     )
     columns = ["label", "measured in its region", "real, spoiled", "synthetic"]
     rows: list[list[Cell]] = [[*name, reference[name], synthetic[name]] for name in synthetic]

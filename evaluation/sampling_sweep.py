@@ -2,8 +2,8 @@
 
     python -m evaluation.sampling_sweep --model pipeline_synfundus --real path/to/photographs --out sweep
 
-With each setting the model draws one image for every held-out readable photograph, with its disease labels and always
-the same noise. What a setting came to is kept; interrupted, the same command goes on.
+With each setting the model draws one image for every clear held-out photograph, with its labels and always the same
+noise: what is asked to be readable is compared with what is. Images are kept; interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from dataset_script.build_folder import BuildError
 from dataset_script.generator import DEFAULT_MODEL, find_model
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY
+from pipeline_synfundus.labels import CONDITION_NAMES
 
 from . import figures
 from .classifier import Schedule, answers, predict
@@ -35,22 +35,23 @@ from .label_fidelity import Judge, train_judge
 from .metrics.frechet_distance.frechet_distance import frechet_distance
 from .metrics.kid.kid import kid
 from .page import write_report
+from .readability import select_clear
 from .results import Cell, Figure, Result, Table
 from .statistics import MIN_PER_CLASS, auc
 from .study import hold_out
 
 SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
 STEPS = (4, 6, 8, 12, 20)
-SCALES = (1.0, 2.0, 3.0, 6.0)
+SCALES = (1.0, 2.0, 3.0, 4.0, 6.0)
 INTERVALS = ((0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
 BATCH = 32
 SHOWN = 8
 MEASURES = ("Frechet distance", "KID", "label AUC")
 METHOD = (
-    "One image for each of the {count} readable held-out photographs, with its disease labels and the same noise in "
-    "every setting. Distances are to these photographs, in the features of the ImageNet network; the label AUC is the "
-    "mean over the labels that can be measured of a classifier trained on other patients' photographs. One evaluation "
-    "is one pass of the network over one image; a step with guidance takes two."
+    "One image for each of the {count} clear held-out photographs, with its labels and the same noise in every "
+    "setting. Distances are to these photographs, in the features of the ImageNet network; the label AUC is the mean "
+    "over the labels that can be measured of a classifier trained on other patients' photographs. One evaluation is "
+    "one pass of the network over one image; a step with guidance takes two."
 )
 
 
@@ -89,13 +90,6 @@ def settings(guidance_scale: float) -> Iterator[Setting]:
         yield from (Setting(first, steps, guidance_scale, interval) for steps in (8, 12))
 
 
-def ask_for(photographs: Photographs) -> list[dict[str, int]]:
-    """Conditions with the labels of these photographs, everything readable."""
-    readable = {label.name: 1 for label in READABILITY}
-    rows = (dict(zip(CONDITION_NAMES, row, strict=True)) for row in photographs.codes.tolist())
-    return [row | readable for row in rows]
-
-
 class Sweep:
     """Measures settings against held-out photographs.
 
@@ -109,13 +103,13 @@ class Sweep:
     def __init__(self, pipeline: SynFundusPipeline, held_out: Photographs, judge: Judge, space: FeatureSpace) -> None:
         self.pipeline, self.held_out, self.judge, self.space = pipeline, held_out, judge, space
         self._real = space(held_out.images)
-        self._asked = ask_for(held_out)
+        self._asked = [dict(zip(CONDITION_NAMES, row, strict=True)) for row in held_out.codes.tolist()]
         self._truth = answers(held_out.codes)
         rarest = np.minimum((self._truth == 1).sum(axis=0), (self._truth == 0).sum(axis=0))
         self._measurable = np.flatnonzero(rarest >= MIN_PER_CLASS)
         if len(self._measurable) == 0:
             raise EvaluationError(
-                f"no label has {MIN_PER_CLASS} readable held-out photographs with it and as many without it"
+                f"no label has {MIN_PER_CLASS} clear held-out photographs with it and as many without it"
             )
 
     def measure(self, images: np.ndarray) -> list[float]:
@@ -221,8 +215,8 @@ def main(arguments: list[str] | None = None) -> None:
         judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
         pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=torch.bfloat16).to(device())
         pipeline.set_progress_bar_config(disable=True)
-        sweep = Sweep(pipeline, held_out[held_out.readable()], judge, imagenet_space(cache))
-        result = run(sweep, others[others.readable()], model.guidance_scale, options.out, model.revision)
+        sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
+        result = run(sweep, select_clear(others), model.guidance_scale, options.out, model.revision)
     except (BuildError, EvaluationError, OSError) as error:
         print(f"error: {error}")
         raise SystemExit(2) from None

@@ -222,7 +222,9 @@ def complete_conditions(conditions: Any) -> list[dict[str, int]]:
 def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
     """Returns what guidance leads away from: the same eye without the findings and losses of readability asked for.
 
-    Where none is asked for, it is the condition with all labels unknown. What is unknown stays unknown.
+    What is asked to be readable is unknown in it: guidance then leads to clear photographs, and findings that are seen
+    more often in poor ones do not spoil the picture. Where nothing is asked for, all labels are unknown. What is
+    unknown stays unknown.
 
     Args:
         condition: a complete condition.
@@ -231,7 +233,9 @@ def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
         label.name: condition[label.name] if label is EYE_SIDE or condition[label.name] == UNKNOWN else label.default
         for label in CONDITION_LABELS
     }
-    return dict.fromkeys(CONDITION_NAMES, UNKNOWN) if plain == dict(condition) else plain
+    if plain == dict(condition):
+        return dict.fromkeys(CONDITION_NAMES, UNKNOWN)
+    return plain | {label.name: UNKNOWN for label in READABILITY if condition[label.name] == label.default}
 
 
 def to_codes(condition: Mapping[str, int]) -> list[int]:

@@ -56,8 +56,8 @@ class SynFundusPipeline(DiffusionPipeline):
 
     The labels and their rules are those of `labels.py`. All the labels of an image become one embedding, which is
     added to the time embedding of the UNet. Guidance is classifier-free (Ho and Salimans 2022), but leads away from
-    the same eye without what is asked for rather than from the average eye: it strengthens the findings, not the
-    cameras and populations that come with them.
+    the same eye without the findings asked for, of unknown readability, rather than from the average eye: it
+    strengthens the findings and the clarity, not the cameras and populations that come with them.
 
     Args:
         unet: a `UNet2DModel` with `class_embed_type="identity"`.

@@ -18,7 +18,7 @@ from evaluation.classifier import (
 )
 from evaluation.errors import EvaluationError
 from evaluation.label_fidelity import KAPPA, Judge, train_judge
-from evaluation.readability import add_readability, measure, measure_all, regions, spoil_clear
+from evaluation.readability import add_readability, measure, measure_all, regions, select_clear, spoil
 from evaluation.results import Result
 from evaluation.statistics import Interval
 from evaluation.study import Study
@@ -143,7 +143,7 @@ def test_the_region_of_the_disc_follows_the_eye_side() -> None:
 def test_what_the_measures_are_worth_is_told_by_spoiled_copies_of_clear_photographs() -> None:
     drawn = draw_photographs(60, 128, 5, ("is_amd", "eye_side"))
     clear = replace(drawn, images=make_individual(drawn.images, 5))
-    both = spoil_clear(clear, seed=0)
+    both = spoil(select_clear(clear), seed=0)
     spoiled = both[np.arange(len(clear), len(both))]
     assert 40 < len(spoiled) <= len(clear)
     assert both[np.arange(len(clear))].readable().all() and not spoiled.readable().any()

@@ -10,7 +10,7 @@ from evaluation.errors import EvaluationError
 from evaluation.features import imagenet_space
 from evaluation.images import Photographs
 from evaluation.label_fidelity import train_judge
-from evaluation.sampling_sweep import SOLVERS, Setting, Sweep, ask_for, settings
+from evaluation.sampling_sweep import SOLVERS, Setting, Sweep, settings
 from pipeline_synfundus import SynFundusPipeline
 from tests.evaluation.studies import draw_photographs
 
@@ -54,12 +54,6 @@ def test_every_setting_is_another_and_all_solvers_are_compared_at_the_same_scale
     assert {setting.solver for setting in found if setting.guidance_scale == 4.0} == set(SOLVERS)
 
 
-def test_everything_is_asked_to_be_readable_and_nothing_else_is_changed(held_out: Photographs) -> None:
-    asked = ask_for(held_out)
-    assert [one["is_amd"] for one in asked] == held_out.label("is_amd").tolist()
-    assert all(one["is_fundus"] == one["is_macular_readable"] == 1 and one["is_gc"] == -1 for one in asked)
-
-
 def test_the_photographs_themselves_are_at_no_distance_and_spoiled_ones_are(sweep: Sweep) -> None:
     images = sweep.held_out.images
     same, dark = sweep.measure(images), sweep.measure((images // 4).astype(np.uint8))
@@ -83,7 +77,7 @@ def test_the_sweep_is_written_and_goes_on_from_what_is_there(
 
 def test_labels_that_cannot_be_judged_are_an_error(sweep: Sweep, pipeline: SynFundusPipeline) -> None:
     unknown = replace(sweep.held_out, codes=np.full_like(sweep.held_out.codes, -1))
-    with pytest.raises(EvaluationError, match="no label has 10 readable held-out photographs"):
+    with pytest.raises(EvaluationError, match="no label has 10 clear held-out photographs"):
         Sweep(pipeline, unknown, sweep.judge, sweep.space)
 
 

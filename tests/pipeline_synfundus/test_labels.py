@@ -14,6 +14,7 @@ from pipeline_synfundus.labels import (
     CONDITION_LABELS,
     CONDITION_NAMES,
     LABEL_NAMES,
+    READABILITY,
     ConditionError,
     complete_condition,
     complete_conditions,
@@ -195,12 +196,16 @@ def test_descriptions_say_what_is_asked_for() -> None:
     assert "not a usable fundus photograph" in words(is_fundus=0)
 
 
+UNKNOWN_READABILITY = dict.fromkeys([label.name for label in READABILITY])
+
+
 @pytest.mark.parametrize(
     ("condition", "contrast"),
     [
-        ({"dr_grade": 3, "is_dme": 1, "eye_side": 1}, {"eye_side": 1}),
-        ({"is_gc": 1, "is_em": None}, {"is_em": None}),
+        ({"dr_grade": 3, "is_dme": 1, "eye_side": 1}, {"eye_side": 1, **UNKNOWN_READABILITY}),
+        ({"is_gc": 1, "is_em": None}, {"is_em": None, **UNKNOWN_READABILITY}),
         ({"is_fundus": 0}, {}),
+        ({"is_macular_readable": 0}, {**UNKNOWN_READABILITY, "is_macular_readable": 1}),
         ({"eye_side": 1}, dict.fromkeys(CONDITION_NAMES)),
         ({}, dict.fromkeys(CONDITION_NAMES)),
     ],

@@ -18,7 +18,7 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGC
 from PIL import Image
 
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import CONDITION_NAMES, ConditionError, complete_condition, to_codes
+from pipeline_synfundus.labels import CONDITION_NAMES, ConditionError, complete_condition, contrast_condition, to_codes
 
 DR = {"dr_grade": 3, "is_dme": 1}
 UNKNOWN_EYE = dict.fromkeys(CONDITION_NAMES)
@@ -199,7 +199,7 @@ def test_guidance_in_an_empty_interval_is_no_guidance(tiny_pipeline: SynFundusPi
 @pytest.mark.parametrize(
     ("options", "negative"),
     [
-        ({}, {}),  # by default the same eye without the findings
+        ({}, contrast_condition(complete_condition(DR))),
         ({"negative_conditions": UNKNOWN_EYE}, UNKNOWN_EYE),
         ({"negative_conditions": [{"is_gc": 1}]}, {"is_gc": 1}),
     ],
