@@ -6,8 +6,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO_ROWS ?= 64
 DATASETS36 := .venv-datasets36/.installed
+FIDELITY := .torch-fidelity
 
-.PHONY: help install demo space test test-datasets36 quality clean
+.PHONY: help install demo space test test-datasets36 test-torch-fidelity quality clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -41,10 +42,18 @@ $(DATASETS36): Makefile
 test-datasets36: $(INSTALLED) $(DATASETS36)  ## test the loading script with datasets 3.6, which still runs scripts
 	$(BIN)/python -m pytest tests/dataset_script/test_synfundus_1m.py -k datasets_36
 
+# Without its dependencies: torchvision, which the compared functions do not use, must fit the build of torch.
+$(FIDELITY): Makefile | $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ torch-fidelity==0.4.0
+	@touch $@
+
+test-torch-fidelity: $(INSTALLED) $(FIDELITY)  ## compare the metrics with those of torch-fidelity
+	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest tests/evaluation/test_metrics.py -k torch_fidelity
+
 quality: $(INSTALLED)  ## lint and check types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:  ## remove what the commands above made, except training runs
-	rm -rf .venv .venv-datasets36 synfundus-1m contact-sheet.png
+	rm -rf .venv .venv-datasets36 $(FIDELITY) synfundus-1m contact-sheet.png

@@ -1,4 +1,4 @@
-"""Writes what a report measured into a model's card, as the Hub's `model-index`.
+"""Writes what a report measured into a model's card: as the Hub's `model-index`, and as a section to read.
 
 python -m evaluation.model_index --report report --card pipeline_synfundus/README.md
 """
@@ -6,7 +6,6 @@ python -m evaluation.model_index --report report --card pipeline_synfundus/READM
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,70 +13,108 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard
 
-from .results import Result
+from .files import write_text
+from .results import Cell, Result
 from .statistics import Interval
 
 TASK = "unconditional-image-generation"
+HEADING = "## Measured"
+INTRODUCTION = (
+    "Written by `evaluation.model_index` from a report of `evaluation.report`, which says how each number was "
+    "measured. The last column is the same measure of real photographs: two halves of the patients compared with each "
+    "other, or the held-out patients judged."
+)
 
 
 class Measure(NamedTuple):
-    """A column of a report's table: `name` is filled in with the cells of the row."""
+    """A column of a report's table: `name` is filled in with the cells of the row; `real` is a column or empty."""
 
     experiment: str
-    table: str
     column: str
+    real: str
     metric: str
     name: str
 
 
+class Measured(NamedTuple):
+    """A number of a report, and the same of real photographs where it was measured."""
+
+    metric: str
+    name: str
+    value: float
+    real: float | None
+
+
 MEASURES = (
-    Measure("distances", "distances", "synthetic to real", "{metric}", "{metric} to real, {features} features"),
-    Measure("two-sample", "two-sample", "AUC", "roc_auc", "AUC of telling {sides}, by {classifier}"),
+    Measure("distances", "synthetic to real", "real to real", "{metric}", "{metric} to real, {features} features"),
+    Measure("two-sample", "AUC", "", "roc_auc", "AUC of telling {sides}, by {classifier}"),
     Measure(
-        "label-fidelity", "label-fidelity", "synthetic", "label_fidelity", "{label}, judged by a classifier of real"
+        "label-fidelity", "synthetic", "held-out real", "label_fidelity", "{label}, judged by a classifier of real"
     ),
-    Measure("privacy", "privacy", "membership AUC", "roc_auc", "AUC of membership inference, {distance in}"),
+    Measure("privacy", "share of near copies", "", "near_copies", "share of near copies, {distance in}"),
+    Measure("privacy", "membership AUC", "", "roc_auc", "AUC of membership inference, {distance in}"),
 )
 
 
-def read_results(report: Path, real: str) -> list[EvalResult]:
+def read_results(report: Path) -> list[Measured]:
     """Returns all numbers of a report that a model's card shows; what could not be measured is left out.
 
     Args:
         report: folder of the report.
-        real: name of the photographs that the images were compared with.
 
     Raises:
         OSError: if the report lacks one of the experiments in `MEASURES`.
     """
-    return [
-        EvalResult(TASK, real, real, metric, value, metric_name=name)
-        for measure in MEASURES
-        for metric, name, value in _read_column(report, measure)
-    ]
+    return [found for measure in MEASURES for found in _read_column(report, measure)]
 
 
-def _read_column(report: Path, measure: Measure) -> Iterator[tuple[str, str, float]]:
+def _read_column(report: Path, measure: Measure) -> Iterator[Measured]:
     tables = Result.load(report / "results" / f"{measure.experiment}.json").tables
-    table = next(table for table in tables if table.name == measure.table)
+    table = next(table for table in tables if table.name == measure.experiment)
     for row in table.rows:
         cells = dict(zip(table.columns, row, strict=True))
-        value = cells[measure.column]
-        number = value.value if isinstance(value, Interval) else value
-        if isinstance(number, int | float):
+        value = _number(cells[measure.column])
+        if value is not None:
             metric = measure.metric.format_map(cells).replace(" ", "_")
-            yield metric, measure.name.format_map(cells), round(float(number), 4)
+            yield Measured(metric, measure.name.format_map(cells), value, _number(cells.get(measure.real, "")))
 
 
-def write_results(card: Path, results: list[EvalResult]) -> None:
-    """Puts results into a card's metadata, in the place of those that were there."""
+def _number(cell: Cell) -> float | None:
+    value = cell.value if isinstance(cell, Interval) else cell
+    return None if isinstance(value, str) else round(float(value), 4)
+
+
+def write_results(card: Path, results: list[Measured], real: str) -> None:
+    """Puts results into a card, as metadata and as a section, in the place of those that were there.
+
+    Args:
+        card: `README.md` of the model.
+        results: as `read_results` gives them.
+        real: name of the photographs that the images were compared with.
+    """
     loaded = ModelCard.load(card)
     title = re.search(r"^# (.+)$", loaded.text, flags=re.MULTILINE)
     loaded.data.model_name = title[1] if title else card.parent.name
-    loaded.data.eval_results = results
-    temporary = card.with_name(f".{card.name}.tmp")
-    temporary.write_text(str(loaded), encoding="utf-8")
-    os.replace(temporary, card)
+    loaded.data.eval_results = [
+        EvalResult(TASK, real, real, found.metric, found.value, metric_name=found.name) for found in results
+    ]
+    loaded.text = _place_section(loaded.text, _section(results))
+    write_text(card, str(loaded))
+
+
+def _section(results: list[Measured]) -> str:
+    rows = [
+        f"| {found.name} | {found.value:g} | {'' if found.real is None else f'{found.real:g}'} |" for found in results
+    ]
+    return "\n".join([HEADING, "", INTRODUCTION, "", "| measure | synthetic | real |", "| --- | ---: | ---: |", *rows])
+
+
+def _place_section(text: str, section: str) -> str:
+    """Replaces the section of this heading, or else puts it before the limits or at the end."""
+    old = re.search(rf"^{HEADING}\n.*?(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    before = re.search(r"^## Limits$", text, flags=re.MULTILINE)
+    start, end = old.span() if old else (before.start(), before.start()) if before else (len(text), len(text))
+    return f"{text[:start].rstrip()}\n\n{section}\n\n{text[end:]}".rstrip() + "\n"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -87,8 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--card", type=Path, required=True, help="README.md of the model")
     parser.add_argument("--real", default="held-out fundus photographs", help="name of the real side (%(default)s)")
     options = parser.parse_args(arguments)
-    results = read_results(options.report, options.real)
-    write_results(options.card, results)
+    results = read_results(options.report)
+    write_results(options.card, results, options.real)
     print(f"{options.card} has {len(results)} results.")
 
 

@@ -8,18 +8,18 @@ from evaluation.results import Result, Table
 from evaluation.statistics import Interval
 
 ROOT = Path(__file__).parents[2]
-CARD = "---\nlicense: mit\n---\n# A generator\n\nText.\n"
+CARD = "---\nlicense: mit\n---\n# A generator\n\nText.\n\n## Limits\n\nMany.\n"
 ROWS = {
-    "distances": ["imagenet", "frechet distance", Interval(1.5, 1.0, 2.0)],
+    "distances": ["imagenet", "frechet distance", Interval(1.5, 1.0, 2.0), Interval(0.8, 0.5, 1.0)],
     "two-sample": ["vit", "synthetic against real", Interval(0.7, 0.6, 0.8)],
-    "label-fidelity": ["is_gc", "not measurable: one class only"],
-    "privacy": ["imagenet", Interval(0.5, 0.4, 0.6)],
+    "label-fidelity": ["is_gc", "not measurable: one class only", 0.8],
+    "privacy": ["imagenet", 0.001, Interval(0.5, 0.4, 0.6)],
 }
 COLUMNS = {
-    "distances": ["features", "metric", "synthetic to real"],
+    "distances": ["features", "metric", "synthetic to real", "real to real"],
     "two-sample": ["classifier", "sides", "AUC"],
-    "label-fidelity": ["label", "synthetic"],
-    "privacy": ["distance in", "membership AUC"],
+    "label-fidelity": ["label", "synthetic", "held-out real"],
+    "privacy": ["distance in", "share of near copies", "membership AUC"],
 }
 
 
@@ -39,11 +39,15 @@ def test_a_card_shows_what_was_measured_once_and_nothing_else(report: Path) -> N
         main(["--report", str(report), "--card", str(card), "--real", "real eyes"])
     loaded = ModelCard.load(card)
     assert loaded.data.model_name == "A generator"
-    assert loaded.text.endswith("Text.\n")
+    assert loaded.text.startswith("# A generator\n\nText.\n\n## Measured\n")
+    assert loaded.text.endswith("\n\n## Limits\n\nMany.\n")
+    assert loaded.text.count("| frechet distance to real, imagenet features | 1.5 | 0.8 |") == 1
+    assert loaded.text.count("| AUC of membership inference, imagenet | 0.5 |  |") == 1
     results = {(each.metric_type, each.metric_name): each.metric_value for each in loaded.data.eval_results or []}
     assert results == {
         ("frechet_distance", "frechet distance to real, imagenet features"): 1.5,
         ("roc_auc", "AUC of telling synthetic against real, by vit"): 0.7,
+        ("near_copies", "share of near copies, imagenet"): 0.001,
         ("roc_auc", "AUC of membership inference, imagenet"): 0.5,
     }
     assert {each.dataset_name for each in loaded.data.eval_results or []} == {"real eyes"}
@@ -53,4 +57,4 @@ def test_the_columns_are_those_of_a_report() -> None:
     code = [path for path in (ROOT / "evaluation").glob("*.py") if path.name != "model_index.py"]
     written = "".join(path.read_text() for path in code)
     for measure in MEASURES:
-        assert f'"{measure.column}"' in written
+        assert f'"{measure.column}"' in written and f'"{measure.real}"' in written
