@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from string import Template
 
 from . import figures
-from .files import write_text
+from .files import write_text, write_whole
 from .results import Cell, Result, Table, text_of
 
 PRIVATE_NOTE = "This figure shows real photographs: do not publish it without the right to."
@@ -28,6 +31,26 @@ def write_report(folder: Path, title: str, results: Sequence[Result]) -> None:
             write_text(folder / "tables" / f"{table.name}.csv", table.to_csv())
     write_text(folder / "report.md", to_markdown(title, results))
     write_text(folder / "report.html", to_html(title, results))
+
+
+def write_public_report(folder: Path, title: str, results: Mapping[str, Result], source: Path) -> None:
+    """Writes a report once more, without the figures that show real photographs.
+
+    Args:
+        folder: the new report's folder.
+        title: heading.
+        results: by the name of the experiment.
+        source: the report's folder, in which the figures are.
+    """
+    public = {
+        name: replace(result, figures=[figure for figure in result.figures if not _is_private(figure.file)])
+        for name, result in results.items()
+    }
+    for name, result in public.items():
+        result.save(folder / "results" / f"{name}.json")
+        for figure in result.figures:
+            write_whole(folder / figure.file, partial(shutil.copyfile, source / figure.file))
+    write_report(folder, title, list(public.values()))
 
 
 def failures(results: Sequence[Result]) -> list[str]:
@@ -93,7 +116,11 @@ def _html_table(table: Table) -> str:
 
 
 def _note(file: str) -> str:
-    return f" {PRIVATE_NOTE}" if Path(file).parts[0] == figures.PRIVATE else ""
+    return f" {PRIVATE_NOTE}" if _is_private(file) else ""
+
+
+def _is_private(file: str) -> bool:
+    return Path(file).parts[0] == figures.PRIVATE
 
 
 def _text(value: str) -> str:

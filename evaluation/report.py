@@ -19,7 +19,7 @@ from .errors import EvaluationError, NotMeasurable
 from .features import FeatureSpace, imagenet_space, inception_space
 from .files import fingerprint
 from .label_fidelity import Judge, retina_space, train_judge
-from .page import failures, write_report
+from .page import failures, write_public_report, write_report
 from .results import Result
 from .study import Study, load_study
 
@@ -122,6 +122,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--real", required=True, help="folder or Hub id of real photographs, with label columns")
     parser.add_argument("--out", type=Path, required=True, help="the report's folder")
+    parser.add_argument("--public", type=Path, help="folder for the report without the figures of real photographs")
     parser.add_argument("--real-config", help="configuration of the real source")
     parser.add_argument(
         "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
@@ -171,16 +172,19 @@ def main(arguments: list[str] | None = None) -> None:
             options.seed,
         )
         report = Report(study, options)
-        results = [report.run(name) for name in options.only]
+        results = {name: report.run(name) for name in options.only}
     except (EvaluationError, OSError) as error:
         print(f"error: {error}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted; the same command goes on")
         raise SystemExit(130) from None
-    write_report(options.out, f"Evaluation of {Path(options.synthetic).name}", results)
+    title = f"Evaluation of {Path(options.synthetic).name}"
+    write_report(options.out, title, list(results.values()))
+    if options.public is not None:
+        write_public_report(options.public, title, results, options.out)
     print(f"the report is {options.out / 'report.html'}")
-    if found := failures(results):
+    if found := failures(list(results.values())):
         print(f"the report fails: {'; '.join(found)}")
         raise SystemExit(1)
 

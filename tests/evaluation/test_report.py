@@ -77,6 +77,23 @@ def test_real_photographs_are_in_one_folder_and_marked(finished: Path) -> None:
     assert text.count("do not publish it") == len(list((finished / "photographs").glob("*.png"))) > 0
 
 
+def test_the_public_report_shows_no_photograph_and_links_to_nothing_else(
+    finished: Path, sources: Path, tmp_path: Path
+) -> None:
+    public = tmp_path / "public"
+    try:
+        main([*arguments(sources, finished), "--public", str(public)])
+    except SystemExit as end:
+        assert end.code == 1
+    links = Links()
+    links.feed((public / "report.html").read_text())
+    shown = {image["src"] for image in links.images}
+    assert shown == {f"figures/{path.name}" for path in (finished / "figures").glob("*.png")}
+    assert all((public / name).read_bytes() == (finished / name).read_bytes() for name in shown)
+    assert not (public / "photographs").exists() and "photographs/" not in (public / "report.md").read_text()
+    assert {path.stem for path in (public / "results").glob("*.json")} == set(EXPERIMENTS)
+
+
 def test_the_same_command_reads_what_is_there_and_redoes_what_is_missing(
     finished: Path, sources: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
