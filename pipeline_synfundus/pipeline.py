@@ -66,6 +66,8 @@ class SynFundusPipeline(DiffusionPipeline):
         vae: an `AutoencoderKL`; without it the UNet works on pixels in [-1, 1].
         default_num_inference_steps: denoising steps of a call that names none; saved in `model_index.json`.
         default_guidance_scale: guidance scale of a call that names none; saved in `model_index.json`.
+        default_guidance_start: start of the guidance interval of a call that names none; saved in `model_index.json`.
+        default_guidance_end: its end.
     """
 
     model_cpu_offload_seq = "condition_encoder->unet->vae"
@@ -80,11 +82,16 @@ class SynFundusPipeline(DiffusionPipeline):
         vae: ModelMixin | None = None,
         default_num_inference_steps: int = 12,
         default_guidance_scale: float = 2.0,
+        default_guidance_start: float = 0.0,
+        default_guidance_end: float = 1.0,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, condition_encoder=condition_encoder, scheduler=scheduler, vae=vae)
         self.register_to_config(
-            default_num_inference_steps=default_num_inference_steps, default_guidance_scale=default_guidance_scale
+            default_num_inference_steps=default_num_inference_steps,
+            default_guidance_scale=default_guidance_scale,
+            default_guidance_start=default_guidance_start,
+            default_guidance_end=default_guidance_end,
         )
         self.image_processor = VaeImageProcessor()
 
@@ -110,7 +117,7 @@ class SynFundusPipeline(DiffusionPipeline):
         num_images_per_condition: int = 1,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        guidance_interval: tuple[float, float] | None = None,
         negative_conditions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any | None = None,
         generator: Generators = None,
         latents: torch.Tensor | None = None,
@@ -130,7 +137,8 @@ class SynFundusPipeline(DiffusionPipeline):
             guidance_scale: weight of classifier-free guidance, 0 or more; 1 means none and costs nothing; the model's
                 own default if None.
             guidance_interval: the part of the denoising steps in which guidance acts, as fractions in [0, 1] of the
-                way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024).
+                way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024), outside of which a step
+                costs half; the model's own default if None.
             negative_conditions: what guidance leads away from, one condition for all or one for each; by default that
                 of `labels.contrast_condition`. `dict.fromkeys(CONDITION_NAMES)`, all labels unknown, gives plain
                 classifier-free guidance.
@@ -159,6 +167,8 @@ class SynFundusPipeline(DiffusionPipeline):
             num_inference_steps = self.config.default_num_inference_steps
         if guidance_scale is None:
             guidance_scale = self.config.default_guidance_scale
+        if guidance_interval is None:
+            guidance_interval = self.config.default_guidance_start, self.config.default_guidance_end
         complete = complete_conditions(conditions)
         self.check_inputs(
             num_images_per_condition,

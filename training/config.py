@@ -124,6 +124,8 @@ class GeneratorConfig:
             None weighs the velocity's error alike at all times.
         rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
         guidance_scale: guidance of the sample grids, and the pipeline's default.
+        guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image; as above.
+        guidance_end: where it ends.
         num_inference_steps: sampling steps of the sample grids, and the pipeline's default.
     """
 
@@ -136,6 +138,8 @@ class GeneratorConfig:
     min_snr_gamma: float | None = None
     rare_label_repeats: float = 4.0
     guidance_scale: float = 2.0
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
     num_inference_steps: int = 12
 
     def __post_init__(self) -> None:
@@ -144,6 +148,9 @@ class GeneratorConfig:
         _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
         positive = self.min_snr_gamma is None or self.min_snr_gamma > 0
         _check(positive, "generator.min_snr_gamma", self.min_snr_gamma, "positive, or left out")
+        ordered = 0 <= self.guidance_start <= self.guidance_end <= 1
+        bounds = (self.guidance_start, self.guidance_end)
+        _check(ordered, "generator.guidance_start and guidance_end", bounds, "in [0, 1], in this order")
         _check(self.num_inference_steps > 0, "generator.num_inference_steps", self.num_inference_steps, "1 or more")
 
 

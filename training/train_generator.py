@@ -43,6 +43,7 @@ SCHEDULE = {
     "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True,
     "timestep_spacing": "trailing",
+    "clip_sample": False,  # of latents; kept in the pipeline for schedulers that would clip unless told
 }
 VALIDATION_BATCH = 32
 VALIDATION_ROWS = 256
@@ -227,8 +228,16 @@ def train(config: TrainingConfig) -> Path:
     with accelerator.main_process_first():
         training, validation = load_examples(config, vae)
     loss = DiffusionLoss(unet, encoder, training, stage)
-    scheduler = DPMSolverMultistepScheduler(**SCHEDULE)
-    pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, stage.num_inference_steps, stage.guidance_scale)
+    pipeline = SynFundusPipeline(
+        unet,
+        encoder,
+        DPMSolverMultistepScheduler.from_config(SCHEDULE),
+        vae,
+        stage.num_inference_steps,
+        stage.guidance_scale,
+        stage.guidance_start,
+        stage.guidance_end,
+    )
 
     def evaluate(path: Path) -> dict[str, float]:
         pipeline.to(accelerator.device)
