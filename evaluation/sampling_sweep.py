@@ -9,8 +9,7 @@ noise: what is asked to be readable is compared with what is. Images are kept; i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from dataset_script.build_folder import BuildError
 from dataset_script.generator import DEFAULT_MODEL, find_model
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
+from training.readability import is_clear
 
 from . import figures
 from .classifier import Schedule, answers, predict
@@ -42,16 +42,17 @@ from .study import hold_out
 
 SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
 STEPS = (4, 6, 8, 12, 20)
-SCALES = (1.0, 2.0, 3.0, 4.0, 6.0)
-INTERVALS = ((0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
+SCALES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+INTERVALS = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
 BATCH = 32
 SHOWN = 8
-MEASURES = ("Frechet distance", "KID", "label AUC")
+MEASURES = ("Frechet distance", "KID", "label AUC", "clear share")
 METHOD = (
     "One image for each of the {count} clear held-out photographs, with its labels and the same noise in every "
     "setting. Distances are to these photographs, in the features of the ImageNet network; the label AUC is the mean "
-    "over the labels that can be measured of a classifier trained on other patients' photographs. One evaluation is "
-    "one pass of the network over one image; a step with guidance takes two."
+    "over the labels that can be measured of a classifier trained on other patients' photographs; the clear share is "
+    "that of images as sharp and well exposed as training asks of a readable photograph. One evaluation is one pass of "
+    "the network over one image; a step with guidance takes two."
 )
 
 
@@ -71,23 +72,24 @@ class Setting:
         guided = sum(first <= step < last for step in range(self.num_inference_steps))
         return self.num_inference_steps + guided * (self.guidance_scale != 1)
 
-    @property
-    def series(self) -> str:
-        """The line of the figure on which it lies."""
-        if self.guidance_interval != (0.0, 1.0):
-            return "{}, scale {:g}, {:g} to {:g}".format(self.solver, self.guidance_scale, *self.guidance_interval)
-        return f"{self.solver}, scale {self.guidance_scale:g}"
+
+def default_setting(pipeline: SynFundusPipeline) -> Setting:
+    """How the model samples where nothing is said, with the first of `SOLVERS`."""
+    config = pipeline.config
+    interval = (config.default_guidance_start, config.default_guidance_end)
+    return Setting(next(iter(SOLVERS)), config.default_num_inference_steps, config.default_guidance_scale, interval)
 
 
-def settings(guidance_scale: float) -> Iterator[Setting]:
-    """All settings: solvers at one guidance scale, then other scales and intervals with the first solver."""
-    first = next(iter(SOLVERS))
-    for solver in SOLVERS:
-        yield from (Setting(solver, steps, guidance_scale) for steps in STEPS)
-    for scale in SCALES:
-        yield from (Setting(first, steps, scale) for steps in (6, 12) if scale != guidance_scale)
-    for interval in INTERVALS:
-        yield from (Setting(first, steps, guidance_scale, interval) for steps in (8, 12))
+def compared_solvers(default: Setting) -> list[Setting]:
+    """All solvers with all numbers of steps."""
+    return [replace(default, solver=solver, num_inference_steps=steps) for solver in SOLVERS for steps in STEPS]
+
+
+def compared_guidance(default: Setting) -> list[Setting]:
+    """All guidance scales in all intervals."""
+    return [
+        replace(default, guidance_scale=scale, guidance_interval=interval) for interval in INTERVALS for scale in SCALES
+    ]
 
 
 class Sweep:
@@ -117,7 +119,8 @@ class Sweep:
         vectors = self.space(images)
         probabilities = predict(self.judge.network, images)
         label_auc = float(np.mean([auc(*self._answers(probabilities, column)) for column in self._measurable]))
-        return [frechet_distance(vectors, self._real), kid(vectors, self._real), label_auc]
+        clear = float(np.mean([is_clear(image) for image in images]))
+        return [frechet_distance(vectors, self._real), kid(vectors, self._real), label_auc, clear]
 
     def sample(self, setting: Setting) -> np.ndarray:
         """Draws an equalised image for each held-out photograph; uint8, shape (N, S, S, 3)."""
@@ -136,39 +139,38 @@ class Sweep:
         return self._truth[known, column], probabilities[known, column]
 
 
-def run(sweep: Sweep, others: Photographs, guidance_scale: float, folder: Path, version: str) -> Result:
+def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result:
     """The sweep as a result with its table and figures.
 
     Args:
         sweep: measures.
         others: photographs of other patients than those asked for; as many of them are measured for comparison.
-        guidance_scale: at which the solvers are compared.
         folder: the result's.
         version: fingerprint of the model: images are kept under it.
     """
-    count = len(sweep.held_out)
-    result = Result("Ways to sample", METHOD.format(count=count), [_reference(sweep, others)])
-    rows: list[list[Cell]] = []
-    lines: dict[str, list[list[float]]] = {}
+    default = default_setting(sweep.pipeline)
+    solvers, guidance = compared_solvers(default), compared_guidance(default)
+    found: dict[Setting, list[float]] = {}
     samples: dict[str, np.ndarray] = {}
-    for setting in tqdm(list(settings(guidance_scale)), desc="settings", unit="setting"):
+    for setting in tqdm(dict.fromkeys([default, *solvers, *guidance]), desc="settings", unit="setting"):
         path = folder / "cache" / f"samples-{fingerprint(version, sweep.held_out.fingerprint, asdict(setting))}.npy"
         images = cached_array(path, partial(sweep.sample, setting))
-        numbers = sweep.measure(images)
-        rows.append([setting.series, setting.num_inference_steps, setting.evaluations, *numbers])
-        lines.setdefault(setting.series, []).append([float(setting.evaluations), *numbers])
-        if setting.num_inference_steps == 12 or setting.series == next(iter(lines)):
-            samples[f"{setting.series}, {setting.num_inference_steps} steps"] = images[:SHOWN]
-    columns = ["solver, guidance", "steps", "evaluations", *MEASURES]
-    result.tables.append(Table("sampling-sweep", "Quality by setting", columns, rows))
-    result.figures += _draw(folder, lines, samples)
+        found[setting] = sweep.measure(images)
+        if setting.solver == default.solver and setting.guidance_interval == default.guidance_interval:
+            name = f"{setting.num_inference_steps} steps,\nscale {setting.guidance_scale:g}"
+            samples[name] = images[:SHOWN]
+    findings = [_reference(sweep, others), _describe(default, found[default])]
+    result = Result("Ways to sample", METHOD.format(count=len(sweep.held_out)), findings)
+    result.tables.append(_tabulate(found))
+    result.figures += _draw(folder, solvers, guidance, found)
+    file = figures.grid(folder, "sampling-samples", samples, (), figures.PUBLIC)
+    result.figures.append(Figure(file, "The same noise and conditions by steps and guidance scale"))
     return result
 
 
 def _reference(sweep: Sweep, others: Photographs) -> str:
     """What real photographs come to."""
-    count = len(sweep.held_out)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(others))[:count])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(others))[: len(sweep.held_out)])
     distance = frechet_distance(sweep.space(others.images[chosen]), sweep.space(sweep.held_out.images))
     label_auc = sweep.measure(sweep.held_out.images)[2]
     return (
@@ -177,20 +179,53 @@ def _reference(sweep: Sweep, others: Photographs) -> str:
     )
 
 
-def _draw(folder: Path, lines: dict[str, list[list[float]]], samples: dict[str, np.ndarray]) -> list[Figure]:
+def _describe(default: Setting, numbers: list[float]) -> str:
+    values = ", ".join(f"{name} {value:.3f}" for name, value in zip(MEASURES, numbers, strict=True))
+    return (
+        f"The model's default ({default.solver}, {default.num_inference_steps} steps, guidance of scale "
+        f"{default.guidance_scale:g} {_words(default.guidance_interval)}) takes {default.evaluations} evaluations an "
+        f"image: {values}."
+    )
+
+
+def _tabulate(found: dict[Setting, list[float]]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            setting.solver,
+            setting.num_inference_steps,
+            f"{setting.guidance_scale:g}",
+            _words(setting.guidance_interval),
+            setting.evaluations,
+            *numbers,
+        ]
+        for setting, numbers in found.items()
+    ]
+    columns = ["solver", "steps", "guidance scale", "guidance interval", "evaluations", *MEASURES]
+    return Table("sampling-sweep", "Quality by setting", columns, rows)
+
+
+def _draw(
+    folder: Path, solvers: list[Setting], guidance: list[Setting], found: dict[Setting, list[float]]
+) -> list[Figure]:
+    """For each measure, the solvers by evaluations, and the intervals of guidance by its scale."""
     drawn = []
-    for number, measure in enumerate(MEASURES, start=1):
-        name = f"sampling-{measure.lower().replace(' ', '-')}"
-        curves = {name: _line(points, number) for name, points in lines.items()}
-        file = figures.curves(folder, name, curves, ("network evaluations an image", measure))
-        drawn.append(Figure(file, f"{measure} by network evaluations an image"))
-    file = figures.grid(folder, "sampling-samples", samples, (), figures.PUBLIC)
-    return [*drawn, Figure(file, "The same noise and conditions with each setting")]
+    for number, measure in enumerate(MEASURES):
+        by_steps: dict[str, list[tuple[float, float]]] = {}
+        by_scale: dict[str, list[tuple[float, float]]] = {}
+        for setting in solvers:
+            by_steps.setdefault(setting.solver, []).append((setting.evaluations, found[setting][number]))
+        for setting in guidance:
+            name = f"guidance {_words(setting.guidance_interval)}"
+            by_scale.setdefault(name, []).append((setting.guidance_scale, found[setting][number]))
+        for lines, kind, axis in ((by_steps, "steps", "network evaluations an image"), (by_scale, "guidance", "scale")):
+            arrays = {name: ([x for x, _ in line], np.array([[y for _, y in line]])) for name, line in lines.items()}
+            name = f"sampling-{kind}-{measure.lower().replace(' ', '-')}"
+            drawn.append(Figure(figures.curves(folder, name, arrays, (axis, measure)), f"{measure} by {axis}"))
+    return drawn
 
 
-def _line(points: list[list[float]], number: int) -> tuple[list[float], np.ndarray]:
-    ordered = sorted(points)
-    return [point[0] for point in ordered], np.array([[point[number] for point in ordered]])
+def _words(interval: tuple[float, float]) -> str:
+    return "from {:.0%} to {:.0%}".format(*interval)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -216,7 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
         pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=torch.bfloat16).to(device())
         pipeline.set_progress_bar_config(disable=True)
         sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
-        result = run(sweep, select_clear(others), model.guidance_scale, options.out, model.revision)
+        result = run(sweep, select_clear(others), options.out, model.revision)
     except (BuildError, EvaluationError, OSError) as error:
         print(f"error: {error}")
         raise SystemExit(2) from None

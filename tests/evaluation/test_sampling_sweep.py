@@ -10,7 +10,7 @@ from evaluation.errors import EvaluationError
 from evaluation.features import imagenet_space
 from evaluation.images import Photographs
 from evaluation.label_fidelity import train_judge
-from evaluation.sampling_sweep import SOLVERS, Setting, Sweep, settings
+from evaluation.sampling_sweep import SOLVERS, Setting, Sweep, compared_guidance, compared_solvers, default_setting
 from pipeline_synfundus import SynFundusPipeline
 from tests.evaluation.studies import draw_photographs
 
@@ -48,10 +48,20 @@ def test_evaluations_are_those_that_the_network_does(
     assert setting.evaluations == sum(done)
 
 
-def test_every_setting_is_another_and_all_solvers_are_compared_at_the_same_scale() -> None:
-    found = list(settings(4.0))
-    assert len(set(found)) == len(found)
-    assert {setting.solver for setting in found if setting.guidance_scale == 4.0} == set(SOLVERS)
+def test_the_default_is_what_the_model_says_and_is_compared_in_everything(pipeline: SynFundusPipeline) -> None:
+    default = default_setting(pipeline)
+    assert default.num_inference_steps == pipeline.config.default_num_inference_steps
+    assert isinstance(pipeline.scheduler, SOLVERS[default.solver])
+    for compared in (compared_solvers(default), compared_guidance(default)):
+        assert default in compared and len(set(compared)) == len(compared)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_solver_clips_the_latents(solver: str) -> None:
+    pipeline = SynFundusPipeline.from_pretrained()
+    pipeline.scheduler = SOLVERS[solver].from_config(pipeline.scheduler.config)
+    latents = pipeline({"is_gc": 1}, num_inference_steps=4, generator=0, output_type="latent").images
+    assert latents.abs().max() > 1.2
 
 
 def test_the_photographs_themselves_are_at_no_distance_and_spoiled_ones_are(sweep: Sweep) -> None:
@@ -64,15 +74,18 @@ def test_the_photographs_themselves_are_at_no_distance_and_spoiled_ones_are(swee
 def test_the_sweep_is_written_and_goes_on_from_what_is_there(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = [Setting("DPM-Solver++", 2, 1.0), Setting("DDIM", 2, 4.0, (0.0, 0.5))]
-    monkeypatch.setattr(sampling_sweep, "settings", lambda scale: iter(two))
+    monkeypatch.setattr(sampling_sweep, "default_setting", lambda _: Setting("DPM-Solver++", 2, 1.0))
+    monkeypatch.setattr(sampling_sweep, "STEPS", (2, 3))
+    monkeypatch.setattr(sampling_sweep, "SCALES", (1.0, 4.0))
+    monkeypatch.setattr(sampling_sweep, "INTERVALS", ((0.0, 0.5),))
     others = draw_photographs(50, 64, 8, ("is_amd",))
-    result = sampling_sweep.run(sweep, others, 4.0, tmp_path, "1")
+    result = sampling_sweep.run(sweep, others, tmp_path, "1")
     rows = result.tables[0].rows
-    assert [row[:3] for row in rows] == [["DPM-Solver++, scale 1", 2, 2], ["DDIM, scale 4, 0 to 0.5", 2, 3]]
+    assert [row[:5] for row in rows[:2]] == [["DPM-Solver++", steps, "1", "from 0% to 100%", steps] for steps in (2, 3)]
+    assert rows[-1][:5] == ["DPM-Solver++", 2, "4", "from 0% to 50%", 3]
     assert all((tmp_path / figure.file).stat().st_size > 1000 for figure in result.figures)
-    monkeypatch.setattr(sweep, "pipeline", None)  # nothing is drawn again
-    assert sampling_sweep.run(sweep, others, 4.0, tmp_path, "1").tables[0].rows == rows
+    monkeypatch.setattr(sweep, "sample", pytest.fail)  # nothing is drawn again
+    assert sampling_sweep.run(sweep, others, tmp_path, "1").tables[0].rows == rows
 
 
 def test_labels_that_cannot_be_judged_are_an_error(sweep: Sweep, pipeline: SynFundusPipeline) -> None:
