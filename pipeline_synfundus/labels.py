@@ -223,19 +223,16 @@ def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
     """Returns what guidance leads away from: the same eye without the findings and losses of readability asked for.
 
     What is asked to be readable is unknown in it: guidance then leads to clear photographs, and findings that are seen
-    more often in poor ones do not spoil the picture. Where nothing is asked for, all labels are unknown. What is
-    unknown stays unknown.
+    more often in poor ones do not spoil the picture. What is unknown stays unknown.
 
     Args:
         condition: a complete condition.
     """
-    plain = {
-        label.name: condition[label.name] if label is EYE_SIDE or condition[label.name] == UNKNOWN else label.default
-        for label in CONDITION_LABELS
-    }
-    if plain == dict(condition):
-        return dict.fromkeys(CONDITION_NAMES, UNKNOWN)
-    return plain | {label.name: UNKNOWN for label in READABILITY if condition[label.name] == label.default}
+    contrast = dict(condition)
+    for label in (*DISEASES, *READABILITY):
+        if condition[label.name] != UNKNOWN:
+            contrast[label.name] = label.default
+    return contrast | {label.name: UNKNOWN for label in READABILITY if condition[label.name] == label.default}
 
 
 def to_codes(condition: Mapping[str, int]) -> list[int]:

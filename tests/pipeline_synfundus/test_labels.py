@@ -206,8 +206,9 @@ UNKNOWN_READABILITY = dict.fromkeys([label.name for label in READABILITY])
         ({"is_gc": 1, "is_em": None}, {"is_em": None, **UNKNOWN_READABILITY}),
         ({"is_fundus": 0}, {}),
         ({"is_macular_readable": 0}, {**UNKNOWN_READABILITY, "is_macular_readable": 1}),
-        ({"eye_side": 1}, dict.fromkeys(CONDITION_NAMES)),
-        ({}, dict.fromkeys(CONDITION_NAMES)),
+        ({"eye_side": 1}, {"eye_side": 1, **UNKNOWN_READABILITY}),
+        ({}, UNKNOWN_READABILITY),
+        (dict.fromkeys(CONDITION_NAMES), dict.fromkeys(CONDITION_NAMES)),
     ],
 )
 def test_the_contrast_is_the_same_eye_without_what_is_asked_for(condition: dict, contrast: dict) -> None:
