@@ -91,6 +91,23 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class DecoderConfig:
+    """Further training of the decoder alone, for sharpness (see `training.autoencoder_losses.DecoderLoss`).
+
+    Attributes:
+        optimizer: length and speed of the training; the discriminator's too.
+        adversarial_weight: weight of the adversarial term beside those of the autoencoder.
+    """
+
+    optimizer: OptimizerConfig
+    adversarial_weight: float = 0.05
+
+    def __post_init__(self) -> None:
+        weight = self.adversarial_weight
+        _check(weight > 0, "autoencoder.decoder.adversarial_weight", weight, "positive")
+
+
+@dataclass(frozen=True)
 class AutoencoderConfig:
     """The first stage, a `diffusers.AutoencoderKL` built from `model` (its keyword arguments).
 
@@ -99,12 +116,14 @@ class AutoencoderConfig:
         optimizer: length and speed of the training.
         kl_weight: weight of the Kullback-Leibler term, per latent value.
         perceptual_weight: weight of the perceptual term (see `training.perceptual`).
+        decoder: further training of the decoder; None leaves it as it is.
     """
 
     model: dict[str, Any]
     optimizer: OptimizerConfig
     kl_weight: float = 1e-5
     perceptual_weight: float = 0.5
+    decoder: DecoderConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,13 @@ def describe_run(config: TrainingConfig) -> str:
     lines = []
     if config.autoencoder is not None:
         vae: AutoencoderKL = build_autoencoder(config.autoencoder)
-        flops, kept = measure_step(vae, torch.zeros(1, 3, config.resolution, config.resolution))
+        photograph = torch.zeros(1, 3, config.resolution, config.resolution)
+        flops, kept = measure_step(vae, photograph)
         lines += _report_stage("autoencoder", [vae], config.autoencoder.optimizer, flops, kept)
+        if config.autoencoder.decoder is not None:
+            vae.requires_grad_(False).decoder.requires_grad_(True)
+            flops, kept = measure_step(vae, photograph)
+            lines += _report_stage("decoder", [vae.decoder], config.autoencoder.decoder.optimizer, flops, kept)
     unet, encoder = build_models(config)
     shape = (1, unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
     labels = torch.zeros(1, encoder.config.width)

@@ -104,11 +104,12 @@ def encode_examples(
         examples: examples with uint8 images.
         vae: the autoencoder, with `latents_mean` and `latents_std` in its config.
         encode: maps (vae, uint8 images of shape (B, S, S, 3)) to latents of shape (B, C, h, w).
-        cache_dir: the cache's folder; the file's name is derived from the images and from the autoencoder.
+        cache_dir: the cache's folder; the file's name is derived from the images and from the encoder.
     """
     digest = hashlib.sha256(json.dumps([vae.config.latents_mean, vae.config.latents_std]).encode())
-    for parameter in vae.parameters():
-        digest.update(parameter.detach().cpu().numpy().tobytes())
+    for name, parameter in vae.named_parameters():
+        if name.startswith(("encoder.", "quant_conv.")):  # the decoder may have been trained further since
+            digest.update(parameter.detach().cpu().numpy().tobytes())
     digest.update(np.ascontiguousarray(examples.values).tobytes())
     path = cache_dir / f"latents-{digest.hexdigest()[:12]}.npy"
     if not path.exists():

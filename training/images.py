@@ -7,8 +7,12 @@ import torch
 
 
 def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """uint8 images of shape (B, H, W, 3) to a float tensor of shape (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    """uint8 images of shape (B, H, W, 3) to a float tensor of shape (B, 3, H, W) in [-1, 1].
+
+    Contiguous: with channels last, a CPU's bfloat16 convolutions are a quarter slower.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return tensor.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
 def to_images(tensor: torch.Tensor) -> np.ndarray:

@@ -61,6 +61,8 @@ def make_record(
     stages = {}
     if pipeline.vae is not None:
         stages["autoencoder"] = _stage_record(output / "autoencoder" / "log.jsonl", pipeline.vae)
+        if config.autoencoder is not None and config.autoencoder.decoder is not None:
+            stages["decoder"] = _stage_record(output / "decoder" / "log.jsonl", pipeline.vae.decoder)
     stages["generator"] = _stage_record(output / "generator" / "log.jsonl", pipeline.unet)
     stages["generator"]["parameters"] += sum(p.numel() for p in pipeline.condition_encoder.parameters())
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -84,6 +86,8 @@ def _architecture(record: dict[str, Any], pipeline: SynFundusPipeline) -> str:
     unet = pipeline.unet.config
     where = f"on {unet.sample_size}x{unet.sample_size}x{unet.in_channels} "
     what = "pixels" if pipeline.vae is None else "latents of an `AutoencoderKL` trained from scratch beside it"
+    if (record["config"]["autoencoder"] or {}).get("decoder"):
+        what += ", its decoder further against a discriminator of patches (Rombach et al. 2022)"
     return (
         f"A diffusion model {where}{what}: a `UNet2DModel` that predicts the velocity (Salimans and Ho 2022) under a "
         "schedule with zero terminal signal-to-noise ratio (Lin et al. 2024). One embedding per label and value, with "

@@ -35,6 +35,10 @@ class PerceptualDistance(nn.Module):
         super().__init__()
         self.network: Any = load_efficientnet_lite0()
 
+    def train(self, mode: bool = True) -> PerceptualDistance:
+        """Stays in evaluation mode: the network only measures."""
+        return super().train(False)
+
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Unit-length features of images in [-1, 1], shape (B, 3, H, W), one tensor per tapped layer."""
         network = self.network

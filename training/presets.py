@@ -19,7 +19,7 @@ class Preset:
         vae: channels of the autoencoder's levels; each but the last halves the side.
         unet: channels of the generator's levels.
         layers: residual blocks per level of the generator.
-        vae_images: images that the autoencoder sees.
+        vae_images: images that the autoencoder sees, and then as many that its decoder sees.
         images: images that the generator sees.
         batch: the generator's batch; the autoencoder's is a quarter of it.
         rate: the generator's peak learning rate.
@@ -42,7 +42,7 @@ class Preset:
 PRESETS = {
     #             pixels latents vae                  unet             layers vae_images     images batch  rate
     "tiny-128":  Preset(128, 8, (16, 32, 64, 128),   (128, 256, 256),      1,    32_000,    224_000,   32, 4e-4,
-                        "2 CPU cores, 2 hours"),
+                        "2 CPU cores, 2.5 hours"),
     "base-256":  Preset(256, 4, (24, 48, 96, 128),   (128, 256, 256),      1,   400_000,  4_000_000,  256, 6e-4,
                         "1 data-centre GPU, 30 minutes"),
     "large-512": Preset(512, 4, (64, 128, 256, 256), (128, 256, 384, 512), 2, 2_000_000, 40_000_000,  512, 4e-4,
@@ -53,6 +53,14 @@ PRESETS = {
 
 def _vae_section(preset: Preset) -> dict[str, Any]:
     levels = len(preset.vae)
+    schedule = {
+        "images": preset.vae_images,
+        "batch_size": preset.batch // 4,
+        "warmup_images": preset.vae_images // 40,
+        "weight_decay": 0.0,
+        "checkpoint_images": preset.vae_images // 8,
+        "sample_images": preset.vae_images // 8,
+    }
     return {
         "model": {
             "latent_channels": preset.latents,
@@ -64,16 +72,8 @@ def _vae_section(preset: Preset) -> dict[str, Any]:
             "mid_block_add_attention": False,
             "sample_size": preset.resolution,
         },
-        "optimizer": {
-            "images": preset.vae_images,
-            "batch_size": preset.batch // 4,
-            "learning_rate": 1e-3,
-            "warmup_images": preset.vae_images // 40,
-            "weight_decay": 0.0,
-            "ema_decay": 0.995,
-            "checkpoint_images": preset.vae_images // 8,
-            "sample_images": preset.vae_images // 8,
-        },
+        "optimizer": schedule | {"learning_rate": 1e-3, "ema_decay": 0.995},
+        "decoder": {"optimizer": schedule | {"learning_rate": 4e-4, "ema_decay": 0.999}},
     }
 
 

@@ -3,8 +3,10 @@
     python -m training.train_autoencoder --config training/configs/fundus-128.yaml
     accelerate launch -m training.train_autoencoder --config training/configs/fundus-128.yaml
 
-The same command goes on after an interruption. The result is `<output_dir>/vae`, a `diffusers.AutoencoderKL` whose
-`latents_mean` and `latents_std` bring every latent channel to mean 0 and standard deviation 1.
+Where the configuration has `autoencoder.decoder`, the decoder is then trained further by itself, against a
+discriminator. The same command goes on after an interruption. The result is `<output_dir>/vae`, a
+`diffusers.AutoencoderKL` whose `latents_mean` and `latents_std` bring every latent channel to mean 0 and standard
+deviation 1.
 """
 
 from __future__ import annotations
@@ -15,42 +17,16 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
-from torch import nn
 
+from training.autoencoder_losses import AutoencoderLoss, DecoderLoss
 from training.command_line import run_stage
 from training.config import AutoencoderConfig, ConfigError, TrainingConfig
 from training.data import PreparedData, prepare_data
 from training.engine import Trainer, make_accelerator
 from training.images import to_images, to_tensor
 from training.order import EpochOrder
-from training.perceptual import PerceptualDistance
 
 ENCODING_BATCH = 16
-
-
-class AutoencoderLoss(nn.Module):
-    """Absolute error + perceptual distance + a small Kullback-Leibler term (Rombach et al. 2022, without the GAN)."""
-
-    def __init__(self, vae: AutoencoderKL, config: AutoencoderConfig, data: PreparedData) -> None:
-        super().__init__()
-        self.vae, self.config = vae, config
-        self.perceptual = PerceptualDistance() if config.perceptual_weight else None
-        self._data = data
-
-    def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """The losses on these photographs, some mirrored."""
-        images = to_tensor(self._data.images[np.sort(rows)], self.vae.device)
-        flipped = torch.rand(len(images), generator=generator).lt(0.5).to(images.device)
-        images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
-        posterior = self.vae.encode(images).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(images)
-        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
-        losses = {"l1": (decoded - images).abs().mean(), "kl": posterior.kl().mean() / posterior.mean[0].numel()}
-        losses["loss"] = losses["l1"] + self.config.kl_weight * losses["kl"]
-        if self.perceptual is not None:
-            losses["perceptual"] = self.perceptual(decoded, images)
-            losses["loss"] = losses["loss"] + self.config.perceptual_weight * losses["perceptual"]
-        return losses
 
 
 @torch.no_grad()
@@ -112,9 +88,13 @@ def train(config: TrainingConfig) -> Path:
             reconstruction_grid(vae, shown).save(path)
         return {}
 
-    loss = AutoencoderLoss(vae, stage, data)
     order = EpochOrder(training_rows, seed=config.seed)
+    loss = AutoencoderLoss(vae, stage, data)
     Trainer(loss, stage.optimizer, order, output / "autoencoder", accelerator, config.seed, evaluate).run()
+    if stage.decoder is not None:
+        accelerator = make_accelerator(config, output / "decoder")
+        loss = DecoderLoss(vae, stage, data)
+        Trainer(loss, stage.decoder.optimizer, order, output / "decoder", accelerator, config.seed, evaluate).run()
     if accelerator.is_main_process:
         vae.register_to_config(**measure_latents(vae, data, training_rows[:2000]))
         vae.save_pretrained(output / "vae")

@@ -28,7 +28,7 @@ SECTION = re.search(
 SMALLER = {".venv/bin/python": sys.executable, "1000000": "12", "ORG": NAMESPACE}
 FEW: dict[str, Any] = {"images": 32, "batch_size": 8, "warmup_images": 8, "sample_images": 32, "checkpoint_images": 32}
 SMALL_TRAINING: dict[str, Any] = {
-    "autoencoder": {"optimizer": FEW},
+    "autoencoder": {"optimizer": FEW, "decoder": {"optimizer": FEW}},
     "generator": {"optimizer": FEW, "num_inference_steps": 2},
 }
 

@@ -50,6 +50,6 @@ def test_a_dry_run_reports_and_writes_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training.train_generator", "--config", str(config), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    for line in ("autoencoder:", "generator:", "photographs            40, about 36 of them to train on"):
+    for line in ("autoencoder:", "decoder:", "generator:", "photographs            40, about 36 of them to train on"):
         assert line in done.stdout
     assert not (tmp_path / "run").exists()

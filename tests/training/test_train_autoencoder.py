@@ -44,7 +44,11 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
         "output_dir": str(tmp_path / "run"),
         "resolution": 32,
         "data": {"source": str(tmp_path / "data"), "validation_share": 0.1},
-        "autoencoder": {"model": AUTOENCODER, "optimizer": optimizer | {"images": 1600}},
+        "autoencoder": {
+            "model": AUTOENCODER,
+            "optimizer": optimizer | {"images": 1600},
+            "decoder": {"optimizer": optimizer | {"images": 160}},
+        },
         "generator": {"model": UNET, "num_inference_steps": 2, "optimizer": optimizer | {"images": 80}},
     }
     path = tmp_path / "config.yaml"
@@ -73,6 +77,8 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
     assert card.data.license == "cc-by-nc-sa-4.0"
     assert card.data.library_name == "diffusers"
     assert record["stages"]["autoencoder"]["images_seen"] == 1600
+    assert record["stages"]["decoder"]["images_seen"] == 160
+    assert "against a discriminator of patches" in card.text
     assert record["stages"]["generator"]["images_seen"] == 80
     assert record["num_photographs"] + record["num_held_out"] == 64
     is_amd = record["labels"]["is_amd"]
