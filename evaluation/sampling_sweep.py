@@ -42,7 +42,7 @@ from .study import hold_out
 
 SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
 STEPS = (4, 6, 8, 12, 20)
-SCALES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+SCALES = (1.0, 2.0, 2.5, 3.0, 4.0, 6.0)
 INTERVALS = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
 BATCH = 32
 SHOWN = 8

@@ -97,6 +97,13 @@ def _architecture(record: dict[str, Any], pipeline: SynFundusPipeline) -> str:
     )
 
 
+def _guided_steps(pipeline: SynFundusPipeline) -> str:
+    config = pipeline.config
+    start, end = config.default_guidance_start, config.default_guidance_end
+    part = "all" if (start, end) == (0, 1) else f"{start:.0%} to {end:.0%}"
+    return f"{part} of the {config.default_num_inference_steps} steps"
+
+
 def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) -> str:
     """The card's text.
 
@@ -112,9 +119,7 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
         name=name,
         resolution=record["config"]["resolution"],
         guidance_scale=f"{pipeline.config.default_guidance_scale:g}",
-        guidance_start=f"{pipeline.config.default_guidance_start:.0%}",
-        guidance_end=f"{pipeline.config.default_guidance_end:.0%}",
-        steps=pipeline.config.default_num_inference_steps,
+        guided_steps=_guided_steps(pipeline),
         machine=record["machine"],
         num_photographs=f"{record['num_photographs']:,}",
         num_spoiled=f"{record['num_spoiled']:,}",

@@ -13,7 +13,7 @@ from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition, describe
 
 COLUMNS = 6
-CAPTION_WIDTH = 190
+CAPTION_WIDTH = 230
 
 
 def grid_conditions() -> list[dict[str, int]]:
