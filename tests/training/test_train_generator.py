@@ -149,6 +149,22 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
 
 
+def test_channels_last_trains_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout that a GPU gets, here on a CPU: same losses, and weights that can be saved and gone on from."""
+    folders = [tmp_path / "contiguous", tmp_path / "channels_last"]
+    for folder in folders:
+        folder.mkdir()
+        phantoms(folder, 64, label_columns=["is_amd"])
+    configs = [load_config(write_config(folder, images=160, batch_size=8)) for folder in folders]
+    train(configs[0])
+    monkeypatch.setattr("training.engine.memory_layout", lambda device: torch.channels_last)
+    saved = train(configs[1]) / "unet" / "diffusion_pytorch_model.safetensors"
+    assert losses(folders[1]) == pytest.approx(losses(folders[0]), rel=1e-3)
+    weights = load_file(saved)
+    train(configs[1])
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in load_file(saved).items())
+
+
 def test_two_processes_are_two_halves_of_one_batch(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder, parts in zip(folders, (2, 1), strict=True):
