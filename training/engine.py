@@ -101,7 +101,8 @@ class Trainer:
         self.module, self.config, self.order, self.folder = module, config, order, folder
         self.accelerator, self.seed, self.evaluate = accelerator, seed, evaluate
         self.images_seen = 0
-        module.to(accelerator.device, memory_format=memory_layout(accelerator.device))
+        module.to(accelerator.device)
+        module.to(memory_format=memory_layout(accelerator.device))  # type: ignore[call-overload]
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         fused = accelerator.device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.AdamW(
@@ -196,7 +197,8 @@ class Trainer:
         bar.close()
         self.accelerator.wait_for_everyone()
         self.ema.copy_to(self.parameters.values())
-        self.module.to(memory_format=torch.contiguous_format)  # safetensors takes no other
+        # safetensors takes no other layout
+        self.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self._evaluate(self.folder / "samples.png")
         for tracker in self.accelerator.trackers:
             tracker.finish()
