@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dataset_script.build_folder import BuildFolder, Record, open_build
 from dataset_script.card import write_card
 from dataset_script.conditions import DEFAULT_PLAN, Plan, Row, load_plan
-from dataset_script.files import atomic_file, write_text
+from synfundus.files import atomic_file, write_text
 from dataset_script.shard_size import choose_shard_rows, measure_image_bytes
 
 # Where pictures are kept between benchmarks; not in the repository.

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from dataset_script.files import write_text
+from synfundus.files import write_text
 
 MODEL = {True: "with the generator", False: "without the generator"}
 BEGIN, END = "<!-- dataset_tables: begin -->", "<!-- dataset_tables: end -->"

@@ -25,7 +25,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .files import locked, write_json
+from synfundus.files import locked, write_json
 from .shard_writer import ParquetFile, parquet_file
 
 FOLDERS = {"default": "data", "labels": "labels"}

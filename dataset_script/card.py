@@ -16,7 +16,7 @@ from pipeline_synfundus.labels import CONDITION_LABELS, UNKNOWN, Label, get_labe
 
 from .build_folder import FOLDERS, BuildFolder
 from .conditions import Plan
-from .files import write_text
+from synfundus.files import write_text
 from .image_format import FORMATS
 from .schema import features
 

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, EYE_SIDE, LABELS, READABILITY, UNKNOWN, describe
 
-from .files import atomic_file
+from synfundus.files import atomic_file
 from .image_format import SYNTHETIC
 
 COLUMNS = 5

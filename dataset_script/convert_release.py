@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .build_folder import FOLDERS, BuildError, BuildFolder, Record, open_build
 from .card import _label_table, _metadata
-from .files import write_text
+from synfundus.files import write_text
 from .release_annotation import EXAMPLES, Problem, ReleaseError, report
 from .release_source import Release, scan_release
 from .synfundus_1m import SHARD_ROWS, features

@@ -22,7 +22,7 @@ from .build_folder import BuildError, BuildFolder, Record, open_build, read_reco
 from .build_shards import Source
 from .card import write_card
 from .conditions import DEFAULT_PLAN, Plan, PlanError, load_plan, plan_text
-from .files import write_text
+from synfundus.files import write_text
 from .generator import DEFAULT_MODEL, DTYPES, Model, Sampling, choose_devices, find_model, load_generator
 from .image_format import FORMATS
 from .regenerate import write_images

@@ -14,7 +14,7 @@ from huggingface_hub import snapshot_download
 
 from .build_folder import BuildError
 from .conditions import Row
-from .files import file_sha256
+from synfundus.files import file_sha256
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from pipeline_synfundus.labels import describe
 from .build_folder import BuildError, read_record
 from .build_shards import Source
 from .conditions import Plan
-from .files import atomic_file
+from synfundus.files import atomic_file
 from .generator import Model
 from .image_format import FORMATS, encode_image, image_facts
 from .schema import file_name

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .files import atomic_file
+from synfundus.files import atomic_file
 
 # Rows that a reader holds at once: few enough for images of 512x512 pixels, 100 MB of them.
 ROW_GROUP = 256

@@ -14,7 +14,7 @@ from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES, UNKNOWN, t
 
 from .build_folder import FOLDERS, BuildFolder
 from .conditions import Plan
-from .files import file_sha256
+from synfundus.files import file_sha256
 from .schema import features
 
 EXAMPLES = 5

@@ -16,7 +16,7 @@ from light_build import SHARD_ROWS, SHARDS, make_source, record
 from dataset_script.build_folder import BuildFolder, open_build
 from dataset_script.build_shards import build_missing_shards
 from dataset_script.conditions import load_plan
-from dataset_script.files import locked
+from synfundus.files import locked
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("light_build.py")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dataset_script.files import file_sha256
+from synfundus.files import file_sha256
 from dataset_script.verify import main
 
 ROOT = Path(__file__).parents[2]

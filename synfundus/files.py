@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and locks that end with the process that holds them."""
+"""Atomic writes (a file or folder is complete or absent) and file locks that end with the process that holds them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,53 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a temporary file, syncs it and renames it to `path`: for libraries that want a path.
+
+    Args:
+        path: the file to create or replace; its folder is created.
+        write: called with the temporary path, which has the suffix of `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        write(temporary)
+        _sync_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder that replaces `path` when the block ends without an error.
+
+    The previous folder at `path` stays in place until the new one is complete on the disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    previous = path.with_name(f".{path.name}.previous.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for entry in temporary.rglob("*"):
+            if entry.is_dir():
+                _sync_folder(entry)
+            else:
+                _sync_file(entry)
+        if path.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.replace(path, previous)  # no system call swaps two folders portably: a reader may see neither briefly
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
     _sync_folder(path.parent)
 
 
@@ -88,6 +136,11 @@ def file_sha256(path: Path) -> str:
     """Returns the checksum of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

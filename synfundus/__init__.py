@@ -1,0 +1,1 @@
+"""What several folders of this project share: atomic files, and the `synfundus` command."""
