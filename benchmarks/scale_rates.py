@@ -33,9 +33,8 @@ from dataset_script.conditions import DEFAULT_PLAN, load_plan
 from dataset_script.image_format import FORMATS, encode_image, image_facts
 from dataset_script.schema import label_table
 from pipeline_synfundus import SynFundusPipeline
-from training.config import load_config
-from training.train_autoencoder import build_autoencoder
-from training.train_generator import build_models
+from training.configuration.config import load_config
+from training.configuration.networks import build_autoencoder, build_models
 
 HASHED_BYTES = 1 << 28
 LABEL_ROWS = 5_000

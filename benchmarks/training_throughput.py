@@ -34,10 +34,10 @@ from torch import nn
 
 from pipeline_synfundus import FundusConditionEncoder
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
-from training.config import GeneratorConfig, OptimizerConfig
-from training.engine import Trainer
-from training.examples import Examples
-from training.order import EpochOrder
+from training.configuration.config import GeneratorConfig, OptimizerConfig
+from training.data.examples import Examples
+from training.data.order import EpochOrder
+from training.loop.engine import Trainer
 from training.train_generator import DiffusionLoss
 
 ORIGINAL_PIXELS = 512  # of the JPEG files that the peers decode
@@ -76,7 +76,7 @@ class TimedExamples(Examples):
 
 
 def our_step(images: np.ndarray, batch: int, width: int, folder: Path) -> Step:
-    """One step of `training.engine.Trainer`."""
+    """One step of `training.loop.engine.Trainer`."""
     resolution = images.shape[1]
     codes = np.zeros((len(images), len(CONDITION_NAMES)), dtype=np.int8)
     unet = make_unet(resolution, width, conditional=True)

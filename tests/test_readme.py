@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.config import load_config
+from training.configuration.config import load_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

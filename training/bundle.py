@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from pipeline_synfundus import SynFundusPipeline
-from training.model_card import RECORD_NAME, render_card
+from training.card.model_card import RECORD_NAME, render_card
 
 PACKAGE = Path(__file__).parents[1] / "pipeline_synfundus"
 LARGEST_BYTES = 48_000_000

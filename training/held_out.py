@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import ConfigError, TrainingConfig, load_config
-from training.data import choose_held_out, load_source
+from training.configuration.config import ConfigError, TrainingConfig, load_config
+from training.data.prepared import choose_held_out, load_source
 
 
 def list_held_out(config: TrainingConfig) -> list[str]:

@@ -18,13 +18,14 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from training.autoencoder_losses import AutoencoderLoss, DecoderLoss
-from training.command_line import run_stage
-from training.config import AutoencoderConfig, ConfigError, TrainingConfig
-from training.data import PreparedData, prepare_data
-from training.engine import Trainer, make_accelerator
-from training.images import to_images, to_tensor
-from training.order import EpochOrder
+from synfundus.images import to_images, to_tensor
+from training.configuration.command_line import run_stage
+from training.configuration.config import ConfigError, TrainingConfig
+from training.configuration.networks import build_autoencoder
+from training.data.order import EpochOrder
+from training.data.prepared import PreparedData, prepare_data
+from training.loop.engine import Trainer, make_accelerator
+from training.losses.autoencoder_losses import AutoencoderLoss, DecoderLoss
 
 ENCODING_BATCH = 16
 
@@ -48,18 +49,6 @@ def reconstruction_grid(vae: AutoencoderKL, images: np.ndarray) -> Image.Image:
     """Photographs above, their reconstructions below."""
     decoded = to_images(vae.decode(encode_images(vae, images).to(vae.dtype)).sample)
     return Image.fromarray(np.concatenate([np.concatenate([*images], axis=1), np.concatenate([*decoded], axis=1)]))
-
-
-def build_autoencoder(stage: AutoencoderConfig) -> AutoencoderKL:
-    """Builds the autoencoder.
-
-    Raises:
-        ConfigError: if `autoencoder.model` is no valid autoencoder.
-    """
-    try:
-        return AutoencoderKL(**stage.model)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"autoencoder.model cannot be built: {error}") from error
 
 
 def train(config: TrainingConfig) -> Path:

@@ -22,15 +22,16 @@ from diffusers import AutoencoderKL, DDPMScheduler, DPMSolverMultistepScheduler,
 from torch import nn
 
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
-from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES, UNKNOWN
-from training.command_line import run_stage
-from training.config import ConfigError, GeneratorConfig, TrainingConfig
-from training.data import prepare_data
-from training.engine import Trainer, make_accelerator, seeded_generator
-from training.examples import Examples, encode_examples, make_examples
-from training.model_card import RECORD_NAME, make_record, render_card
-from training.order import EpochOrder, rare_label_weights
-from training.sample_grid import draw_sample_grid
+from pipeline_synfundus.labels import UNKNOWN
+from training.card.model_card import RECORD_NAME, make_record, render_card
+from training.card.sample_grid import draw_sample_grid
+from training.configuration.command_line import run_stage
+from training.configuration.config import ConfigError, GeneratorConfig, TrainingConfig
+from training.configuration.networks import build_models
+from training.data.examples import Examples, encode_examples, make_examples
+from training.data.order import EpochOrder, rare_label_weights
+from training.data.prepared import prepare_data
+from training.loop.engine import Trainer, make_accelerator, seeded_generator
 from training.train_autoencoder import encode_images
 
 # v-prediction (Salimans and Ho 2022) with zero terminal signal-to-noise ratio (Lin et al. 2024): fundus photographs
@@ -123,38 +124,6 @@ def validation_loss(loss: DiffusionLoss, examples: Examples, seed: int, accelera
         inputs, codes = examples.take(rows, np.zeros(len(rows), dtype=bool))
         total += loss.velocity_errors(inputs, codes, seeded_generator(seed, 5, start))[0].sum()
     return float(accelerator.reduce(total, "sum")) / count
-
-
-def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEncoder]:
-    """Builds the UNet and the condition encoder that fits it.
-
-    Raises:
-        ConfigError: if `generator.model` is no valid UNet, or does not fit `generator.pretrained`.
-    """
-    torch.manual_seed(config.seed)
-    try:
-        unet = UNet2DModel(class_embed_type="identity", **config.generator.model)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"generator.model cannot be built: {error}") from error
-    width = 4 * unet.config.block_out_channels[0]
-    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width)
-    if config.generator.pretrained is not None:
-        load_pretrained(unet, encoder, config.generator.pretrained)
-    return unet, encoder
-
-
-def load_pretrained(unet: UNet2DModel, encoder: FundusConditionEncoder, folder: str) -> None:
-    """Starts from the weights of a pipeline.
-
-    Raises:
-        ConfigError: if there is no pipeline in the folder, or its networks are others.
-    """
-    try:
-        pipeline = SynFundusPipeline.from_pretrained(folder, local_files_only=True)
-        unet.load_state_dict(pipeline.unet.state_dict())
-        encoder.load_state_dict(pipeline.condition_encoder.state_dict())
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"generator.pretrained is {folder!r}, which cannot be started from: {error}") from error
 
 
 def load_autoencoder(config: TrainingConfig) -> AutoencoderKL | None:

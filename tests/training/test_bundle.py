@@ -7,7 +7,7 @@ import pytest
 from pipeline_synfundus import SynFundusPipeline
 from training import bundle as module
 from training.bundle import BundleError, bundle
-from training.model_card import RECORD_NAME
+from training.card.model_card import RECORD_NAME
 
 BUNDLED = Path(__file__).parents[2] / "pipeline_synfundus"
 

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES
 from tests.training import source_folders
-from training.config import DataConfig
-from training.data import prepare_data
+from training.configuration.config import DataConfig
+from training.data.prepared import prepare_data
 from training.harmonize import read_sources
 from training.sources.output import Harmonized, choose_split, write_dataset
 from training.sources.record import Photograph, SourceError, conclude

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from tests.phantom import write_phantom_dataset
-from training.config import ConfigError, load_config
-from training.data import prepare_data
+from training.configuration.config import ConfigError, load_config
+from training.data.prepared import prepare_data
 from training.held_out import list_held_out, main
 
 

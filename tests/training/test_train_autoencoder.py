@@ -7,10 +7,10 @@ import yaml
 from diffusers import AutoencoderKL, DiffusionPipeline
 from huggingface_hub import ModelCard
 
+from synfundus.images import to_images, to_tensor
 from tests.phantom import write_phantom_dataset
-from training.config import load_config
-from training.data import prepare_data
-from training.images import to_images, to_tensor
+from training.configuration.config import load_config
+from training.data.prepared import prepare_data
 from training.train_autoencoder import encode_images
 from training.train_autoencoder import train as train_autoencoder
 from training.train_generator import train as train_generator

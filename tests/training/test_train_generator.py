@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
 from tests.phantom import drusen_signal, write_phantom_dataset
-from training.config import ConfigError, TrainingConfig, load_config
-from training.examples import Examples
-from training.train_generator import build_models, drop_labels, load_examples, train
+from training.configuration.config import ConfigError, TrainingConfig, load_config
+from training.configuration.networks import build_models
+from training.data.examples import Examples
+from training.train_generator import drop_labels, load_examples, train
 
 UNET = {
     "sample_size": 32,
@@ -157,7 +158,7 @@ def test_channels_last_trains_the_same_network(tmp_path: Path, monkeypatch: pyte
         phantoms(folder, 64, label_columns=["is_amd"])
     configs = [load_config(write_config(folder, images=160, batch_size=8)) for folder in folders]
     train(configs[0])
-    monkeypatch.setattr("training.engine.memory_layout", lambda device: torch.channels_last)
+    monkeypatch.setattr("training.loop.engine.memory_layout", lambda device: torch.channels_last)
     saved = train(configs[1]) / "unet" / "diffusion_pytorch_model.safetensors"
     assert losses(folders[1]) == pytest.approx(losses(folders[0]), rel=1e-3)
     weights = load_file(saved)

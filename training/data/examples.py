@@ -16,9 +16,9 @@ from diffusers import AutoencoderKL
 from tqdm.auto import tqdm
 
 from pipeline_synfundus.labels import READABILITY
-from training.data import EYE_SIDE_INDEX, PreparedData
-from training.images import to_tensor
-from training.readability import FUNDUS, degrade, is_clear
+from synfundus.images import to_tensor
+from synfundus.readability import EYE_SIDE_INDEX, FUNDUS, degrade, is_clear
+from training.data.prepared import PreparedData
 
 READABILITY_COLUMNS = slice(FUNDUS, FUNDUS + len(READABILITY))
 ENCODING_BATCH = 16

@@ -8,11 +8,10 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.config import OptimizerConfig, TrainingConfig
-from training.data import load_source, read_codes
-from training.order import rare_label_weights
-from training.train_autoencoder import build_autoencoder
-from training.train_generator import build_models
+from training.configuration.config import OptimizerConfig, TrainingConfig
+from training.configuration.networks import build_autoencoder, build_models
+from training.data.order import rare_label_weights
+from training.data.prepared import load_source, read_codes
 
 # Weights, gradients, AdamW's two moments and the moving average, in float32.
 BYTES_PER_PARAMETER = 5 * 4

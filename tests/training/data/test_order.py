@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_synfundus.labels import CONDITION_NAMES
-from training.order import EpochOrder, rare_label_weights
+from training.data.order import EpochOrder, rare_label_weights
 
 
 def test_every_row_is_seen_once_an_epoch() -> None:

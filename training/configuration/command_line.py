@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from training.checkpoint import CheckpointError
-from training.config import ConfigError, TrainingConfig, load_config
+from training.configuration.config import ConfigError, TrainingConfig, load_config
+from training.configuration.dry_run import describe_run
+from training.loop.checkpoint import CheckpointError
 
 
 def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None:
@@ -24,8 +25,6 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
     try:
         config = load_config(options.config)
         if options.dry_run:
-            from training.dry_run import describe_run  # here, not above: it imports both stages
-
             print(describe_run(config))
             return
         folder = train(config)

@@ -10,10 +10,10 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.func import functional_call
 
-from training.config import AutoencoderConfig
-from training.data import PreparedData
-from training.images import to_tensor
-from training.perceptual import PerceptualDistance
+from synfundus.images import to_tensor
+from training.configuration.config import AutoencoderConfig
+from training.data.prepared import PreparedData
+from training.losses.perceptual import PerceptualDistance
 
 Losses = dict[str, torch.Tensor]
 

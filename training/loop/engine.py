@@ -23,9 +23,9 @@ from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
-from training.checkpoint import Checkpoint, load_newest_checkpoint, save_checkpoint
-from training.config import ConfigError, OptimizerConfig, TrainingConfig
-from training.order import EpochOrder
+from training.configuration.config import ConfigError, OptimizerConfig, TrainingConfig
+from training.data.order import EpochOrder
+from training.loop.checkpoint import Checkpoint, load_newest_checkpoint, save_checkpoint
 
 LOG_STEPS = 50
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from training.presets import PRESETS, expand_preset
+from training.configuration.presets import PRESETS, expand_preset
 
 LOGGERS = ("tensorboard", "trackio")
 
@@ -92,7 +92,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Further training of the decoder alone, for sharpness (see `training.autoencoder_losses.DecoderLoss`).
+    """Further training of the decoder alone, for sharpness (see `training.losses.autoencoder_losses.DecoderLoss`).
 
     Attributes:
         optimizer: length and speed of the training; the discriminator's too.
@@ -115,7 +115,7 @@ class AutoencoderConfig:
         model: keyword arguments of `diffusers.AutoencoderKL`.
         optimizer: length and speed of the training.
         kl_weight: weight of the Kullback-Leibler term, per latent value.
-        perceptual_weight: weight of the perceptual term (see `training.perceptual`).
+        perceptual_weight: weight of the perceptual term (see `training.losses.perceptual`).
         decoder: further training of the decoder; None leaves it as it is.
     """
 
@@ -273,8 +273,8 @@ def load_config(path: str | Path) -> TrainingConfig:
     """Reads a training configuration.
 
     Args:
-        path: a YAML file with the fields of `TrainingConfig`, or with `preset` (see `training.presets`) and the
-            fields that differ from it. Relative paths in it are relative to the working directory.
+        path: a YAML file with the fields of `TrainingConfig`, or with `preset` (see `presets.py`) and the fields that
+            differ from it. Relative paths in it are relative to the working directory.
 
     Raises:
         ConfigError: for a missing file, text that is no YAML, an unknown or missing field, or a wrong value.

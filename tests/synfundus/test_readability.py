@@ -3,10 +3,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, complete_condition, to_codes
+from synfundus.readability import FUNDUS, degrade, find_anatomy, is_clear
 from tests.phantom import draw_phantom
-from training.data import PreparedData
-from training.examples import make_examples
-from training.readability import FUNDUS, degrade, find_anatomy, is_clear
+from training.data.examples import make_examples
+from training.data.prepared import PreparedData
 
 SIZE = 128
 READABLE = slice(FUNDUS, FUNDUS + len(READABILITY))

@@ -3,9 +3,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from training.autoencoder_losses import DecoderLoss, PatchDiscriminator
-from training.config import AutoencoderConfig, ConfigError, DecoderConfig, OptimizerConfig
-from training.data import PreparedData
+from training.configuration.config import AutoencoderConfig, ConfigError, DecoderConfig, OptimizerConfig
+from training.data.prepared import PreparedData
+from training.losses.autoencoder_losses import DecoderLoss, PatchDiscriminator
 
 OPTIMIZER = OptimizerConfig(images=8, batch_size=4, learning_rate=1e-3)
 

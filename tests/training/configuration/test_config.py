@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from training.config import ConfigError, load_config
-from training.presets import PRESETS
+from training.configuration.config import ConfigError, load_config
+from training.configuration.presets import PRESETS
 
 CONFIGS = sorted(Path("training/configs").glob("*.yaml"))
 MINIMAL = """

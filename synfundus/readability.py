@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
-from training.data import EYE_SIDE_INDEX, FIELD_THRESHOLD
+from pipeline_synfundus.photograph import FIELD_THRESHOLD
 
+EYE_SIDE_INDEX = CONDITION_NAMES.index("eye_side")
 FUNDUS, MACULA, DISC, RETINA = (
     CONDITION_NAMES.index(name)
     for name in ("is_fundus", "is_macular_readable", "is_optic_disc_readable", "is_retinal_region_readable")

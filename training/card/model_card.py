@@ -14,8 +14,8 @@ import torch
 
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_LABELS
-from training.config import TrainingConfig
-from training.readability import FUNDUS
+from synfundus.readability import FUNDUS
+from training.configuration.config import TrainingConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 RECORD_NAME = "training_run.json"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.checkpoint import Checkpoint, CheckpointError, load_newest_checkpoint, save_checkpoint
+from training.loop.checkpoint import Checkpoint, CheckpointError, load_newest_checkpoint, save_checkpoint
 
 FINGERPRINT = {"batch_size": 4}
 

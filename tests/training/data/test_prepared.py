@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from pipeline_synfundus.labels import CONDITION_NAMES
+from pipeline_synfundus.photograph import crop_to_field
 from tests.phantom import write_phantom_dataset
-from training.config import ConfigError, DataConfig
-from training.data import crop_to_field, prepare_data
+from training.configuration.config import ConfigError, DataConfig
+from training.data.prepared import prepare_data
 
 
 def round_field(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image:

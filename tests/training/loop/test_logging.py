@@ -6,7 +6,7 @@ import pytest
 
 from tests.phantom import write_phantom_dataset
 from tests.training.test_train_generator import read_log, write_config
-from training.config import ConfigError, load_config
+from training.configuration.config import ConfigError, load_config
 from training.train_generator import train
 
 

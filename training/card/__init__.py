@@ -1,0 +1,1 @@
+"""The model card and the sample grid of a trained pipeline."""
