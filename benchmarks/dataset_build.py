@@ -20,17 +20,19 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from dataset_script.build_folder import FOLDERS, BuildFolder
-from dataset_script.build_shards import ENCODERS, build_shard
-from dataset_script.conditions import Plan, load_plan
-from dataset_script.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.folder import BuildFolder
+from dataset_script.build.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.record import GenerationRecord
+from dataset_script.build.shards import ENCODERS, build_shard
+from dataset_script.plan.condition_plan import ConditionPlan, load_plan
+from dataset_script.schema import FOLDERS
 
 from .dataset_memory import peak_memory
 from .dataset_replay import BATCH, ReplaySource, begin_build, end_build, read_pictures, resize
 from .dataset_result import compared, parser_of, seconds_of, write_result
 
 
-def encode_and_write(folder: BuildFolder, rows: range, source: ReplaySource, out: Path) -> None:
+def encode_and_write(folder: BuildFolder[GenerationRecord], rows: range, source: ReplaySource, out: Path) -> None:
     """The peer: encodes the images of these rows and writes them, with the build's number of threads."""
     record, pictures = folder.record, source.pictures
 
@@ -48,7 +50,11 @@ def encode_and_write(folder: BuildFolder, rows: range, source: ReplaySource, out
 
 
 def measure_build(
-    folder: BuildFolder, plan: Plan, source: ReplaySource, peer_rows: int, advance: Callable[[int], object]
+    folder: BuildFolder[GenerationRecord],
+    plan: ConditionPlan,
+    source: ReplaySource,
+    peer_rows: int,
+    advance: Callable[[int], object],
 ) -> tuple[list[float], list[float], float]:
     """Makes the missing shards; the peer has a turn after each, with the first rows of the same shard.
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_script.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.image_format import FORMATS, encode_image, image_facts
 
 from .dataset_replay import read_pictures, resize
 from .dataset_result import parser_of, seconds_of, write_result

@@ -19,9 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dataset_script.build_shards import build_missing_shards
-from dataset_script.conditions import load_plan
-from dataset_script.image_format import FORMATS
+from dataset_script.build.image_format import FORMATS
+from dataset_script.build.shards import build_missing_shards
+from dataset_script.plan.condition_plan import load_plan
 
 from .dataset_replay import BATCH, ReplaySource, begin_build, end_build, make_pictures, read_pictures, resize
 from .dataset_result import parser_of, write_result

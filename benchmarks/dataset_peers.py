@@ -29,10 +29,11 @@ import webdataset
 from datasets import disable_progress_bars, load_dataset
 from tqdm import tqdm
 
-from dataset_script.build_folder import BuildFolder
-from dataset_script.build_shards import ENCODERS, build_missing_shards
-from dataset_script.conditions import Plan, Row, load_plan
-from dataset_script.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.folder import BuildFolder
+from dataset_script.build.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.record import GenerationRecord
+from dataset_script.build.shards import ENCODERS, build_missing_shards
+from dataset_script.plan.condition_plan import ConditionPlan, Row, load_plan
 from dataset_script.schema import file_name
 from pipeline_synfundus.labels import CONDITION_NAMES
 
@@ -61,7 +62,9 @@ class Layout:
     folder: Path
 
 
-def encoded(folder: BuildFolder, plan: Plan, source: ReplaySource) -> Iterator[tuple[Row, bytes]]:
+def encoded(
+    folder: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource
+) -> Iterator[tuple[Row, bytes]]:
     """Yields the rows with the image files that our build writes, encoded by as many threads."""
     record = folder.record
 
@@ -75,7 +78,7 @@ def encoded(folder: BuildFolder, plan: Plan, source: ReplaySource) -> Iterator[t
             yield from zip(rows, encoders.map(encode, rows), strict=True)
 
 
-def our_layout(folder: BuildFolder, plan: Plan, source: ReplaySource, cache: str) -> Layout:
+def our_layout(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource, cache: str) -> Layout:
     """Parquet, as `dataset_script.generate` writes it."""
 
     def build() -> None:
@@ -92,7 +95,7 @@ def our_layout(folder: BuildFolder, plan: Plan, source: ReplaySource, cache: str
     return Layout(build, stream, scan, folder.path)
 
 
-def tar_layout(out: Path, ours: BuildFolder, plan: Plan, source: ReplaySource) -> Layout:
+def tar_layout(out: Path, ours: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource) -> Layout:
     """WebDataset: tars with an image and a JSON file of labels a row, as many as ours has shards."""
     suffix = FORMATS[ours.record.image_format].suffix.removeprefix(".")
 
@@ -121,7 +124,9 @@ def _label_files(file: Path) -> Iterator[bytes]:
                 yield tar.extractfile(member).read()  # type: ignore[union-attr]
 
 
-def folder_layout(out: Path, ours: BuildFolder, plan: Plan, source: ReplaySource, cache: str) -> Layout:
+def folder_layout(
+    out: Path, ours: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource, cache: str
+) -> Layout:
     """`datasets`' imagefolder: an image file a row, and one metadata.csv."""
 
     def build() -> None:

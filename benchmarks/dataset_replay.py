@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_script.build_folder import BuildFolder, Record, open_build
-from dataset_script.card import write_card
-from dataset_script.conditions import DEFAULT_PLAN, Plan, Row, load_plan
+from dataset_script.build.folder import BuildFolder, open_build
+from dataset_script.build.record import GenerationRecord
+from dataset_script.build.shard_size import choose_shard_rows, measure_image_bytes
+from dataset_script.card.built_dataset import write_built_card
+from dataset_script.plan.condition_plan import DEFAULT_PLAN, ConditionPlan, Row, load_plan
 from synfundus.files import atomic_file, write_text
-from dataset_script.shard_size import choose_shard_rows, measure_image_bytes
 
 # Where pictures are kept between benchmarks; not in the repository.
 PICTURES = Path("runs") / "benchmark-pictures.npy"
@@ -61,7 +62,7 @@ def read_pictures(file: Path = PICTURES, number: int = NUM_PICTURES) -> np.ndarr
 
 def make_pictures(number: int) -> np.ndarray:
     """Returns the pictures of the shipped plan's first rows, from the bundled generator; see `read_pictures`."""
-    from dataset_script.generator import DEFAULT_MODEL, Sampling, choose_devices, find_model, load_generator
+    from dataset_script.build.image_generator import DEFAULT_MODEL, Sampling, choose_devices, find_model, load_generator
 
     model, plan = find_model(str(DEFAULT_MODEL)), load_plan()
     sampling = Sampling(model.num_inference_steps, model.guidance_scale, "float32")
@@ -78,10 +79,12 @@ def resize(pictures: np.ndarray, side: int | None) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in resized])
 
 
-def begin_build(out: Path, plan: Plan, source: ReplaySource, num_rows: int, image_format: str) -> BuildFolder:
+def begin_build(
+    out: Path, plan: ConditionPlan, source: ReplaySource, num_rows: int, image_format: str
+) -> BuildFolder[GenerationRecord]:
     """Returns the folder of a build whose shards are as large as `dataset_script.generate` makes them."""
     image_bytes = measure_image_bytes(plan, source, image_format, num_rows)
-    record = Record(
+    record = GenerationRecord(
         plan_hash=plan.hash,
         generator="replay",
         generator_revision="0",
@@ -95,10 +98,10 @@ def begin_build(out: Path, plan: Plan, source: ReplaySource, num_rows: int, imag
     return open_build(out, record)
 
 
-def end_build(folder: BuildFolder, plan: Plan) -> None:
+def end_build(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> None:
     """Writes what `dataset_script.generate` writes when all shards are complete: the plan and the card."""
     write_text(folder.plan, DEFAULT_PLAN.read_text(encoding="utf-8"))
-    write_card(folder, plan)
+    write_built_card(folder, plan)
 
 
 def main() -> None:

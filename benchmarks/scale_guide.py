@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from dataset_script.shard_size import choose_shard_rows
+from dataset_script.build.shard_size import choose_shard_rows
 from release.upload import BYTES_A_COMMIT, FILES_A_BATCH, FILES_A_COMMIT, group
 
 TEMPLATE = Path(__file__).with_suffix(".md")

@@ -29,9 +29,9 @@ from diffusers import DPMSolverMultistepScheduler
 from PIL import Image
 from tqdm import tqdm
 
-from dataset_script.conditions import DEFAULT_PLAN, load_plan
-from dataset_script.image_format import FORMATS, encode_image, image_facts
-from dataset_script.schema import label_table
+from dataset_script.build.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.tables import label_table
+from dataset_script.plan.condition_plan import DEFAULT_PLAN, load_plan
 from pipeline_synfundus import SynFundusPipeline
 from training.configuration.config import load_config
 from training.configuration.networks import build_autoencoder, build_models

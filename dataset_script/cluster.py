@@ -30,10 +30,12 @@ from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from .build_folder import BuildError, BuildFolder, Record, open_build, read_record
-from .build_shards import build_shard
-from .conditions import load_plan
-from .generator import Generator, Sampling, choose_devices, find_model, load_generator
+from .build.folder import BuildFolder, open_build, read_record
+from .build.image_generator import ImageGenerator, Sampling, choose_devices, find_model, load_generator
+from .build.record import GenerationRecord
+from .build.shards import build_shard
+from .errors import BuildError
+from .plan.condition_plan import load_plan
 
 
 class BuildShard(PipelineStep):
@@ -72,7 +74,7 @@ class BuildShard(PipelineStep):
         return data
 
 
-def begun_build(out: Path) -> BuildFolder:
+def begun_build(out: Path) -> BuildFolder[GenerationRecord]:
     """Returns the build that was begun in a folder.
 
     Raises:
@@ -82,7 +84,7 @@ def begun_build(out: Path) -> BuildFolder:
     if record is None:
         raise BuildError(f"{out} holds no build; begin one with generate --begin-only")
     try:
-        return open_build(out, Record(**record))
+        return open_build(out, GenerationRecord(**record))
     except TypeError as error:
         raise BuildError(f"{out} holds no build of this version: {error}") from None
 
@@ -92,7 +94,7 @@ def begun_shards(out: Path) -> int:
     return begun_build(out).record.num_shards
 
 
-def _source(model: str, record: Record, device: str | None) -> Generator:
+def _source(model: str, record: GenerationRecord, device: str | None) -> ImageGenerator:
     found = find_model(model)
     if (found.name, found.revision) != (record.generator, record.generator_revision):
         raise BuildError(

@@ -1,180 +1,168 @@
-"""The predefined conditions of a dataset: a plan gives each row its labels and its noise.
-
-Row i is a pure function of (plan, i). It depends neither on the number of rows nor on batches, shards or processes, so
-any image can be made again alone, and a smaller dataset is the beginning of a larger one.
-
-`python -m dataset_script.conditions PLAN` shows what a plan gives.
-"""
+"""Shows what a plan gives: `python -m dataset_script.conditions PLAN --out plot.png`. Nothing is generated."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
+from tqdm import tqdm
 
-from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
+from pipeline_synfundus.labels import CONDITION_LABELS, DISEASES, READABILITY, UNKNOWN, Label, to_codes
 
-from .plan_file import Distribution, PlanError, Stratum, read_plan_file
+from .arguments import positive_integer
+from .plan.condition_plan import DEFAULT_PLAN, ConditionPlan, load_plan
+from .plan.plan_file import PlanError
 
-DEFAULT_PLAN = Path(__file__).parent / "plans" / "synfundus-1m.yaml"
-# The strata of a plan of shares repeat after this many rows; shares are rounded to 1/CYCLE.
-CYCLE = 10_000
-# Part of a plan's hash. Raise it with any change after which the same plan would give other rows.
-SCHEME = 1
+# Rows that are drawn to show a plan that does not say how many it is for: a whole cycle of shares.
+DEFAULT_ROWS = 10_000
 
 
-@dataclass(frozen=True)
-class Row:
-    """What one image is made from.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0 done, 2 refused."""
+    options = _parse(arguments)
+    try:
+        plan = load_plan(options.plan)
+    except PlanError as error:
+        print(f"conditions: error: {error}", file=sys.stderr)
+        return 2
+    planned = plan.num_rows or DEFAULT_ROWS
+    codes = draw_codes(plan, min(options.num_rows, planned))
+    print(f"Plan {plan.hash}, seed {plan.seed}: {planned:,} rows in {len(plan.strata)} strata.\n")
+    print(stratum_table(plan, planned))
+    print(f"\nLabels of the first {len(codes):,} rows:\n\n{label_table(codes)}")
+    print(f"\nMost frequent combinations of findings:\n\n{combination_table(codes)}")
+    if options.out:
+        plot(plan, codes, planned, options.out)
+        print(f"\n{options.out} shows them.")
+    return 0
 
-    Attributes:
-        idx: the row's number, 0 or more.
-        stratum: name of the stratum it belongs to.
-        condition: a complete condition, see `pipeline_synfundus.labels`.
-        noise_seed: seed of its noise, 0 to 2**63 - 1.
+
+def draw_codes(plan: ConditionPlan, num_rows: int) -> np.ndarray:
+    """Returns the labels of the first rows of a plan: integers of shape (rows, condition labels)."""
+    rows = tqdm(range(num_rows), unit="row", desc="Drawing", disable=num_rows <= DEFAULT_ROWS)
+    return np.array([to_codes(plan.row(idx).condition) for idx in rows])
+
+
+def stratum_table(plan: ConditionPlan, num_rows: int) -> str:
+    """Returns how many of the first rows of the plan each stratum has, as text."""
+    counts = plan.stratum_counts(num_rows)
+    width = max(map(len, counts))
+    return "\n".join(f"{name:<{width}}  {count:>9,}  {count / num_rows:7.2%}" for name, count in counts.items())
+
+
+def label_table(codes: np.ndarray) -> str:
+    """Returns how many rows have each value of each label, as text."""
+    lines = []
+    for column, label in enumerate(CONDITION_LABELS):
+        for value, count in zip(*np.unique(codes[:, column], return_counts=True), strict=True):
+            name = "unknown" if value == UNKNOWN else label.values[value]
+            lines.append(f"{label.name:<27} {value:>2} {name:<16} {count:>9,}  {count / len(codes):7.2%}")
+    return "\n".join(lines)
+
+
+def combination_table(codes: np.ndarray, most: int = 12) -> str:
+    """Returns the most frequent sets of diseases and unreadable parts of those with more than one, as text."""
+    shown = _findings(codes)
+    together = shown[shown.sum(axis=1) > 1]
+    if not len(together):
+        return "none: no row has two findings"
+    sets, counts = np.unique(together, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    names = np.array([label.full_name for label in DISEASES])
+    return "\n".join(
+        f"{count:>9,}  {count / len(codes):7.2%}  {' + '.join(names[present])}"
+        for present, count in zip(sets[order], counts[order], strict=True)
+    )
+
+
+def co_occurrence(codes: np.ndarray) -> np.ndarray:
+    """Returns the share of rows that have both of two diseases, on the diagonal one; shape (diseases, diseases)."""
+    shown = _findings(codes).astype(float)
+    return shown.T @ shown / len(codes)
+
+
+def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path) -> None:
+    """Draws the strata, the labels, and which diseases occur together.
+
+    Args:
+        plan: the plan.
+        codes: labels of rows, see `draw_codes`.
+        num_rows: rows that the strata are counted in.
+        path: PNG file to write.
     """
+    from matplotlib.figure import Figure
 
-    idx: int
-    stratum: str
-    condition: dict[str, int]
-    noise_seed: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Strata of conditions and the seed they are drawn with; `load_plan` reads one.
-
-    Attributes:
-        seed: of all draws.
-        strata: the kinds of rows.
-        num_rows: the number of rows that the plan is meant for; None if it says nothing. No part of what a row is.
-    """
-
-    seed: int
-    strata: tuple[Stratum, ...]
-    num_rows: int | None = None
-    _order: np.ndarray = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        counts = [stratum.count for stratum in self.strata if stratum.count is not None]
-        order = _interleave(counts or _largest_remainder([stratum.share for stratum in self.strata]))
-        object.__setattr__(self, "_order", order)
-
-    @property
-    def hash(self) -> str:
-        """Identifies the rows that the plan gives: 16 hexadecimal digits. Comments and layout of the file are no part
-        of it, nor where the combinations of a joint distribution were counted."""
-        content = {"scheme": SCHEME, "seed": self.seed, "strata": [_content(stratum) for stratum in self.strata]}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-    @property
-    def cycle(self) -> int:
-        """The strata repeat after this many rows: `CYCLE`, or all of them in a plan of counts."""
-        return len(self._order)
-
-    def row(self, idx: int) -> Row:
-        """Returns row `idx`.
-
-        Raises:
-            IndexError: if `idx` is negative.
-        """
-        if idx < 0:
-            raise IndexError(f"idx is {idx}, but must be 0 or more")
-        stratum = self.strata[int(self._order[idx % self.cycle])]
-        # One word for the noise and one for each label, whether the stratum draws it or not: drawing one label more
-        # leaves the noise and the other labels as they are. The last word is for the joint distribution.
-        words = np.random.SeedSequence(self.seed, spawn_key=(idx,)).generate_state(2 + len(CONDITION_NAMES), np.uint64)
-        *draws, joint_draw = (words[1:] / 2.0**64).tolist()
-        uniform = dict(zip(CONDITION_NAMES, draws, strict=True))
-        labels = stratum.joint.draw(joint_draw) if stratum.joint else {}
-        labels |= {name: _draw(distribution, uniform[name]) for name, distribution in stratum.labels.items()}
-        return Row(idx, stratum.name, complete_condition(labels), int(words[0]) >> 1)
-
-    def stratum_counts(self, num_rows: int) -> dict[str, int]:
-        """Returns how many of the first `num_rows` rows each stratum has, by name, in the order of the plan."""
-        cycles, rest = divmod(num_rows, self.cycle)
-        whole, part = (np.bincount(order, minlength=len(self.strata)) for order in (self._order, self._order[:rest]))
-        counts = cycles * whole + part
-        return {stratum.name: int(count) for stratum, count in zip(self.strata, counts, strict=True)}
+    figure = Figure(figsize=(17, 9), layout="constrained")
+    strata, labels, pairs = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+    counts = plan.stratum_counts(num_rows)
+    strata.barh(list(counts), list(counts.values()), color="#4c72b0")
+    strata.invert_yaxis()
+    strata.set_title(f"rows of each stratum, of {num_rows:,}")
+    names, shares = zip(*_label_shares(codes), strict=True)
+    labels.barh(names, shares, color="#c44e52")
+    labels.invert_yaxis()
+    labels.set_title("rows with each finding, %")
+    together = 100 * co_occurrence(codes)
+    diseases = [label.name for label in DISEASES]
+    pairs.imshow(np.sqrt(together), cmap="Blues")
+    pairs.set_xticks(range(len(diseases)), diseases, rotation=90)
+    pairs.set_yticks(range(len(diseases)), diseases)
+    for (row, column), share in np.ndenumerate(together):
+        if share:
+            pairs.text(
+                column,
+                row,
+                f"{share:.2g}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share > 15 else "black",
+            )
+    pairs.set_title("rows with both diseases, %")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=110)
 
 
-def load_plan(path: str | Path = DEFAULT_PLAN) -> Plan:
-    """Returns the plan in a YAML file.
-
-    Raises:
-        PlanError: if the file cannot be read, or is no plan; the message names what is wrong and what is allowed.
-    """
-    return Plan(*read_plan_file(path))
+def _findings(codes: np.ndarray) -> np.ndarray:
+    """Which diseases each row has; booleans of shape (rows, diseases)."""
+    return codes[:, : len(DISEASES)] > 0
 
 
-def plan_text(path: Path, plan: Plan) -> str:
-    """Returns the text of a plan that needs no other file: that of its file, if it names no tables; otherwise the
-    joint distributions stand in it, and not the tables they were counted in, which may hold more about patients."""
-    if not any(stratum.joint for stratum in plan.strata):
-        return path.read_text(encoding="utf-8")
-    strata = []
-    for stratum in plan.strata:
-        size = {"share": stratum.share} if stratum.count is None else {"count": stratum.count}
-        labels = {name: dict(distribution) for name, distribution in stratum.labels.items()}
-        joint = {"joint": stratum.joint.content()} if stratum.joint else {}
-        strata.append({"name": stratum.name, **size, "labels": labels, **joint})
-    rows = {} if plan.num_rows is None else {"rows": plan.num_rows}
-    return yaml.safe_dump({"seed": plan.seed, **rows, "strata": strata}, sort_keys=False)
+def _label_shares(codes: np.ndarray) -> list[tuple[str, float]]:
+    """The share of rows, in percent, with each value that is not the healthy or readable one."""
+    shares = []
+    for column, label in enumerate((*DISEASES, *READABILITY)):
+        for value in range(label.cardinality):
+            if value != label.default:
+                shares.append((_value_name(label, value), 100 * float((codes[:, column] == value).mean())))
+    return shares
 
 
-def _content(stratum: Stratum) -> dict[str, Any]:
-    """What a stratum adds to the hash."""
-    content: dict[str, Any] = {"name": stratum.name, "share": stratum.share, "labels": stratum.labels}
-    if stratum.count is not None:
-        content["count"] = stratum.count
-    if stratum.joint is not None:
-        content["joint"] = stratum.joint.content()
-    return content
+def _value_name(label: Label, value: int) -> str:
+    return (
+        label.full_name if label in DISEASES and label.cardinality == 2 else f"{label.full_name}: {label.values[value]}"
+    )
 
 
-def _interleave(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns the number of the stratum of each row of a cycle; shape (sum of counts,).
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_script.conditions", description="Shows which rows a plan gives. Nothing is generated."
+    )
+    add = parser.add_argument
+    add("plan", type=Path, nargs="?", default=DEFAULT_PLAN, metavar="PLAN", help="plan file (synfundus-1m.yaml)")
+    add("--out", type=Path, metavar="FILE", help="PNG file to draw the distribution in")
+    add(
+        "--num-rows",
+        type=positive_integer,
+        default=DEFAULT_ROWS,
+        metavar="N",
+        help="rows whose labels are drawn (%(default)s)",
+    )
+    return parser.parse_args(arguments)
 
-    Independent draws would leave a stratum of 1 % out of every second dataset of 64 rows. Here the k-th of the q rows
-    of a stratum wants to stand k/q into the cycle, and the rows stand in that order: the first rows are one of each
-    stratum in the order of the plan, and from then on each stratum comes at even distances. So any beginning holds
-    all strata as soon as it is long enough, and the shares of a longer one are right to within a few rows.
-    """
-    strata = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    wanted = np.concatenate([np.arange(count) / count for count in counts])
-    return strata[np.lexsort((strata, wanted))]
-
-
-def _largest_remainder(shares: Sequence[float]) -> np.ndarray:
-    """Returns how many of the rows of a cycle each stratum has: whole numbers that sum to CYCLE, each 1 or more."""
-    exact = np.asarray(shares) / np.sum(shares) * CYCLE
-    counts = np.maximum(np.floor(exact + 1e-6).astype(int), 1)
-    missing = CYCLE - int(counts.sum())
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[:missing]] += 1
-    return counts
-
-
-def _draw(distribution: Distribution, uniform: float) -> int:
-    """Returns a value of the distribution; `uniform` is in [0, 1]."""
-    reached = 0.0
-    for value, probability in distribution:
-        reached += probability
-        if uniform < reached:
-            return value
-    return distribution[-1][0]  # rounding: the probabilities' sum, or uniform itself, may miss 1 by a hair
-
-
-__all__ = ["CYCLE", "DEFAULT_PLAN", "Plan", "PlanError", "Row", "load_plan", "plan_text"]
 
 if __name__ == "__main__":
-    from dataset_script.show_plan import main
-
     sys.exit(main())

@@ -17,18 +17,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .arguments import positive_integer, row_numbers, scale
-from .build_folder import BuildError, BuildFolder, Record, open_build, read_record
-from .build_shards import Source
-from .card import write_card
-from .conditions import DEFAULT_PLAN, Plan, PlanError, load_plan, plan_text
 from synfundus.files import write_text
-from .generator import DEFAULT_MODEL, DTYPES, Model, Sampling, choose_devices, find_model, load_generator
-from .image_format import FORMATS
-from .regenerate import write_images
-from .samples import write_samples
-from .shard_size import FEW_ROWS, FEW_SHARDS, choose_shard_rows, measure_image_bytes
-from .workers import MakeSource, build_with_workers
+
+from .arguments import positive_integer, row_numbers, scale
+from .build.folder import BuildFolder, open_build, read_record
+from .build.image_format import FORMATS
+from .build.image_generator import DEFAULT_MODEL, DTYPES, Model, Sampling, choose_devices, find_model, load_generator
+from .build.record import GenerationRecord
+from .build.shard_size import FEW_ROWS, FEW_SHARDS, choose_shard_rows, measure_image_bytes
+from .build.shards import Source
+from .build.single_rows import write_images
+from .build.workers import MakeSource, build_with_workers
+from .card.built_dataset import write_built_card
+from .card.samples import write_samples
+from .errors import BuildError
+from .plan.condition_plan import DEFAULT_PLAN, ConditionPlan, load_plan, plan_text
+from .plan.plan_file import PlanError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,13 +83,17 @@ def _run(options: argparse.Namespace) -> None:
         _build(folder, missing, plan, make_source, devices, options.batch_size)
     with folder.locked_folder():
         write_samples(folder)
-        write_card(folder, plan)
+        write_built_card(folder, plan)
     print(whole)
 
 
 def _make_record(
-    options: argparse.Namespace, plan: Plan, model: Model, sampling: Sampling, make_source: Callable[[], Source]
-) -> Record:
+    options: argparse.Namespace,
+    plan: ConditionPlan,
+    model: Model,
+    sampling: Sampling,
+    make_source: Callable[[], Source],
+) -> GenerationRecord:
     """What this build is asked for. The number of rows of a shard is measured, where neither the caller nor an earlier
     run of the same build says it."""
     num_rows = options.num_rows or plan.num_rows
@@ -96,7 +104,7 @@ def _make_record(
         few = num_rows <= FEW_SHARDS * FEW_ROWS  # far from the size of one shard, whatever the images
         image_bytes = 0.0 if few else measure_image_bytes(plan, make_source(), options.image_format, num_rows)
         shard_rows = choose_shard_rows(num_rows, image_bytes)
-    return Record(
+    return GenerationRecord(
         plan_hash=plan.hash,
         generator=model.name,
         generator_revision=model.revision,
@@ -110,9 +118,9 @@ def _make_record(
 
 
 def _build(
-    folder: BuildFolder,
+    folder: BuildFolder[GenerationRecord],
     missing: Sequence[int],
-    plan: Plan,
+    plan: ConditionPlan,
     make_source: MakeSource,
     devices: Sequence[str],
     batch_size: int,

@@ -21,7 +21,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,16 +29,12 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_synfundus.labels import CONDITION_LABELS  # From: the/path/of/a/synfundus/clone
+# datasets 3.6 copies this file alone to its cache, and checks that the modules imported here can be imported.
+from dataset_script.published_release.annotation import find_annotation  # From: the/path/of/a/synfundus/clone
+from dataset_script.published_release.image_files import SIZE
+from dataset_script.published_release.source import SHARD_ROWS, PublishedRelease, load_release
+from dataset_script.schema import FOLDERS, ROW_GROUP, config_features
 
-# datasets copies the modules that are named here, and only here, beside its copy of this script.
-from .release_annotation import find_annotation
-from .release_files import SIZE
-from .release_source import TABLE_ROWS, Release, load_release
-
-# Where a built dataset has the Parquet files of each configuration.
-PARQUET_FOLDERS = {"default": "data", "labels": "labels"}
-SHARD_ROWS = 1000  # of a release: what a worker takes at once, some 400 MB of images
 DESCRIPTION = (
     f"Synthetic retinal fundus photographs, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
 )
@@ -50,15 +45,6 @@ CITATION = """@article{shang2023synfundus,
   journal = {arXiv preprint arXiv:2312.00377},
   year    = {2023},
 }"""
-
-
-def features(images: bool = True) -> datasets.Features:
-    """Returns the columns: `image` (unless left out), `idx`, the fifteen labels, `eye_side`."""
-    columns: dict[str, object] = {"image": datasets.Image()} if images else {}
-    columns["idx"] = datasets.Value("int64")
-    for label in CONDITION_LABELS:
-        columns[label.name] = datasets.ClassLabel(names=list(label.values))
-    return datasets.Features(columns)
 
 
 @dataclass
@@ -85,7 +71,7 @@ class SynFundus1M(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=DESCRIPTION,
-            features=features(images=self.config.name == "default"),
+            features=config_features(self.config.name),
             homepage="https://arxiv.org/abs/2312.00377",
             license="cc-by-nc-sa-4.0",
             citation=CITATION,
@@ -100,10 +86,10 @@ class SynFundus1M(datasets.ArrowBasedBuilder):
         shards = _parquet_files(folder, self.config.name) or load_release(folder).split(SHARD_ROWS)
         return [datasets.SplitGenerator("train", {"shards": shards})]
 
-    def _generate_tables(self, shards: Sequence[Release | str]) -> Iterator[tuple[str, pa.Table]]:
+    def _generate_tables(self, shards: Sequence[PublishedRelease | str]) -> Iterator[tuple[str, pa.Table]]:
         schema = self.info.features.arrow_schema
         for number, shard in enumerate(shards):
-            tables = shard.tables(schema) if isinstance(shard, Release) else _parquet_tables(shard, schema)
+            tables = shard.tables(schema) if isinstance(shard, PublishedRelease) else _parquet_tables(shard, schema)
             for position, table in enumerate(tables):
                 yield f"{number}-{position}", table
 
@@ -114,7 +100,7 @@ def _parquet_files(folder: str, config: str) -> list[str]:
     Raises:
         ValueError: if the build was not finished.
     """
-    files = sorted(glob.glob(os.path.join(glob.escape(folder), PARQUET_FOLDERS[config], "*.parquet")))
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), FOLDERS[config], "*.parquet")))
     if files and not os.path.exists(os.path.join(folder, "README.md")):
         raise ValueError(f"{folder} has no README.md: its build is not finished. Repeat the command that began it")
     return files
@@ -122,7 +108,7 @@ def _parquet_files(folder: str, config: str) -> list[str]:
 
 def _parquet_tables(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(TABLE_ROWS, columns=schema.names):
+        for batch in file.iter_batches(ROW_GROUP, columns=schema.names):
             yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
 
@@ -133,9 +119,3 @@ def _fingerprint(folder: str, config: str) -> str:
         status = os.stat(file)
         digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
-
-
-if __name__ == "__main__":
-    from dataset_script.convert_release import main
-
-    sys.exit(main())

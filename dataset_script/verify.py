@@ -14,10 +14,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .arguments import positive_integer
-from .build_folder import BuildError, BuildFolder, Record, read_record
-from .conditions import Plan, PlanError, load_plan
-from .verify_checks import Check, Checks, check_folder, check_labels, check_shard_files
-from .verify_images import ImageChecker, choose_sample
+from .build.folder import BuildFolder, read_record
+from .build.record import GenerationRecord
+from .errors import BuildError
+from .plan.condition_plan import ConditionPlan, load_plan
+from .plan.plan_file import PlanError
+from .verification.checks import Check, Checks, check_folder, check_labels, check_shard_files
+from .verification.images import ImageChecker, choose_sample
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def open_dataset(path: Path) -> tuple[BuildFolder, Plan]:
+def open_dataset(path: Path) -> tuple[BuildFolder[GenerationRecord], ConditionPlan]:
     """Returns a dataset that `dataset_script.generate` built, and its plan.
 
     Raises:
@@ -49,13 +52,13 @@ def open_dataset(path: Path) -> tuple[BuildFolder, Plan]:
     if content is None:
         raise BuildError(f"{path} holds no dataset of dataset_script.generate: it has no .build/build.json")
     try:
-        folder = BuildFolder(path, Record(**content))
+        folder = BuildFolder(path, GenerationRecord(**content))
     except TypeError as error:
         raise BuildError(f"{path} holds no dataset of this version of dataset_script.generate: {error}") from None
     return folder, load_plan(folder.plan)
 
 
-def verify(folder: BuildFolder, plan: Plan, sample: int | None = None) -> list[Check]:
+def verify(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, sample: int | None = None) -> list[Check]:
     """Checks a dataset, with a progress bar.
 
     Args:

@@ -19,8 +19,8 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from tqdm.auto import tqdm
 
-from dataset_script.build_folder import BuildError
-from dataset_script.generator import DEFAULT_MODEL, find_model
+from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
+from dataset_script.errors import BuildError
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
 from synfundus.readability import is_clear

@@ -7,7 +7,7 @@ import re
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-from dataset_script.generator import find_model
+from dataset_script.build.image_generator import find_model
 
 from .cards import Published
 from .checks import read_record

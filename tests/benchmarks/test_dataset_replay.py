@@ -1,7 +1,7 @@
 import numpy as np
 
 from benchmarks.dataset_replay import ReplaySource
-from dataset_script.conditions import load_plan
+from dataset_script.plan.condition_plan import load_plan
 
 PICTURES = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((5, 2, 2, 3), np.uint8)
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_release import PLACES, write_release
 
 from dataset_script.generate import main
 
@@ -26,3 +27,9 @@ def dataset_dir(tmp_path_factory, build_arguments) -> Path:
 def record(dataset_dir) -> dict:
     """What the session's dataset says it was asked for."""
     return json.loads((dataset_dir / ".build" / "build.json").read_text())
+
+
+@pytest.fixture
+def release(tmp_path) -> Path:
+    """A copy of a published release of five rows."""
+    return write_release(tmp_path / "SynFundus-1M", PLACES)

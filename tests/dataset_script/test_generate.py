@@ -16,8 +16,8 @@ import pytest
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from dataset_script.conditions import DEFAULT_PLAN, load_plan
 from dataset_script.generate import main
+from dataset_script.plan.condition_plan import DEFAULT_PLAN, load_plan
 from pipeline_synfundus.labels import CONDITION_LABELS, CONDITION_NAMES, LABEL_NAMES
 
 ROOT = Path(__file__).parents[2]

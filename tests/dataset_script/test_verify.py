@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from synfundus.files import file_sha256
 from dataset_script.verify import main
+from synfundus.files import file_sha256
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from publishing import ROOT
 from benchmarks.scale_guide import main, plan_upload
 from benchmarks.scale_rates import measure_encoding, measure_labels, read_pictures
 from dataset_script import generate
-from dataset_script.image_format import FORMATS
+from dataset_script.build.image_format import FORMATS
 from release import push
 from release.upload import BYTES_A_COMMIT, FILES_A_COMMIT
 

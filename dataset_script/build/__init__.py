@@ -1,0 +1,1 @@
+"""Builds the Parquet shards of a dataset: images from a generator, encoded, written and resumable."""

@@ -1,0 +1,115 @@
+"""Writes a Parquet file as its rows come, so that memory does not grow with the file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synfundus.files import atomic_file
+
+from ..schema import ROW_GROUP
+
+
+class ParquetFile:
+    """A Parquet file that is being written; `parquet_file` opens one.
+
+    Attributes:
+        image_size: width and height of the images in it, in pixels; whoever writes them sets it.
+    """
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._file = _HashingFile(file)
+        self._writer = pq.ParquetWriter(self._file, schema, **_options(schema))
+        self._rows = 0
+        self.image_size: tuple[int, int] | None = None
+        self._arrow_bytes = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Writes rows: those with images as row groups of at most `ROW_GROUP`, labels alone as one."""
+        self._writer.write_table(table, row_group_size=ROW_GROUP if "image" in table.column_names else None)
+        self._rows += table.num_rows
+        self._arrow_bytes += table.nbytes
+
+    def close(self) -> None:
+        """Writes the end of the file, which its reader needs first."""
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Lets go of the writer, which would otherwise write the end of the file when it is collected."""
+        self._file.broken = True
+        self._writer.close()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Size and checksum of what was written, its rows, the bytes that they take in memory, and `image_size`."""
+        return {
+            "bytes": self._file.bytes,
+            "sha256": self._file.digest.hexdigest(),
+            "rows": self._rows,
+            "arrow_bytes": self._arrow_bytes,
+            **({"image_size": list(self.image_size)} if self.image_size else {}),
+        }
+
+
+@contextlib.contextmanager
+def parquet_file(path: Path, schema: pa.Schema) -> Iterator[ParquetFile]:
+    """Opens a Parquet file for writing, which takes its name only when it is whole and on the disk."""
+    with atomic_file(path) as raw:
+        file = ParquetFile(raw, schema)
+        try:
+            yield file
+        except BaseException:
+            file.abandon()
+            raise
+        file.close()
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet is written.
+
+    The page index lets a filter by label pass over pages; content-defined chunking lets the Hub store an edited file as
+    its difference. Images are compressed already, and statistics or a dictionary of them say nothing.
+    """
+    columns = [name for name in schema.names if name != "image"]
+    return {
+        "compression": {name: "zstd" for name in columns},
+        "use_dictionary": [name for name in columns if name != "idx"],
+        "write_statistics": columns,
+        "write_page_index": True,
+        "use_content_defined_chunking": True,
+    }
+
+
+class _HashingFile:
+    """A file for writing that takes the checksum and the size of what passes."""
+
+    closed = False
+    mode = "wb"
+    broken = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, data: Any) -> int:
+        if self.broken:
+            return len(data)
+        self.digest.update(data)
+        self.bytes += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        """`atomic_file` flushes the file."""
+
+    def close(self) -> None:
+        """`atomic_file` closes the file, when it is on the disk."""

@@ -1,0 +1,1 @@
+"""Dataset cards: README.md with its metadata, tables and pictures."""

@@ -1,0 +1,1 @@
+"""Plans: which labels and which noise each row of a dataset has."""

@@ -1,0 +1,223 @@
+"""The annotation of the published SynFundus-1M release: one CSV file, read with everything that is wrong in it.
+
+It has the columns `idx` or `file_name`, the fifteen labels, and perhaps `eye_side`; others are passed over. Without
+`idx`, rows are numbered from 0. Labels are taken as published: -1 or an empty cell is unknown, and the rules between
+labels are not applied.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES, UNKNOWN, ConditionError, parse_value
+
+ANNOTATION = "SynFundus-1M_annotation.csv"
+EXAMPLES = 5  # of each kind of problem in an error's message
+LARGEST_IDX = 2**63 - 1
+
+
+class Problem(NamedTuple):
+    """Something that is wrong with a release: its kind, in the plural, and where and what it is."""
+
+    kind: str
+    text: str
+
+
+class PublishedReleaseError(ValueError):
+    """A release that cannot be used. The message counts the problems and shows a few.
+
+    Attributes:
+        folder: the release's folder.
+        problems: all that were found.
+    """
+
+    def __init__(self, folder: str, problems: Iterable[Problem]) -> None:
+        self.folder = folder
+        self.problems = list(problems)
+        super().__init__(report(folder, self.problems, EXAMPLES))
+
+    def __reduce__(self) -> tuple[type[PublishedReleaseError], tuple[str, list[Problem]]]:
+        return type(self), (self.folder, self.problems)  # the way from a worker process to its parent
+
+
+def report(folder: str, problems: Iterable[Problem], examples: int | None = None) -> str:
+    """Returns the problems as text: counted, and listed by kind; of each kind all, or a few examples."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        kinds[problem.kind].append(problem.text)
+    lines = [f"{folder}: " + ", ".join(f"{len(texts):,} {kind}" for kind, texts in kinds.items())]
+    for kind, texts in kinds.items():
+        shown = texts[:examples]
+        lines += [f"{kind}:", *(f"  {text}" for text in shown)]
+        if len(shown) < len(texts):
+            lines.append(f"  and {len(texts) - len(shown):,} more")
+    return "\n".join(lines)
+
+
+@dataclass
+class Annotation:
+    """The rows of the CSV file, in its order, as columns.
+
+    Attributes:
+        path: of the file.
+        lines: the number of each row's line, from 1.
+        idx: the number of each row, -1 for one that cannot be used.
+        codes: the label values of all rows one after the other, each in the order of `CONDITION_NAMES`, -1 for unknown.
+        names: what `file_name` says, "" where it cannot be used; an empty list if the file has no such column.
+        bad: positions of the rows that have a problem.
+        problems: what is wrong.
+    """
+
+    path: str
+    lines: array[int] = field(default_factory=lambda: array("q"))
+    idx: array[int] = field(default_factory=lambda: array("q"))
+    codes: array[int] = field(default_factory=lambda: array("b"))
+    names: list[str] = field(default_factory=list)
+    bad: set[int] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def add_problem(self, row: int, kind: str, what: str) -> None:
+        """Notes a problem of a row."""
+        self.bad.add(row)
+        self.problems.append(Problem(kind, f"line {self.lines[row]}: {what}"))
+
+
+def find_annotation(folder: str) -> str:
+    """Returns the path of the annotation: the file of its published name, or else the folder's only CSV file.
+
+    Raises:
+        PublishedReleaseError: if there is none.
+    """
+    try:
+        tables = sorted(name for name in os.listdir(folder) if name.lower().endswith(".csv"))
+    except OSError as error:
+        raise PublishedReleaseError(folder, [Problem("unreadable folders", f"{folder}: {error.strerror}")]) from None
+    if ANNOTATION in tables:
+        return os.path.join(folder, ANNOTATION)
+    if len(tables) == 1:
+        return os.path.join(folder, tables[0])
+    found = f"; there are {', '.join(tables)}" if tables else ""
+    raise PublishedReleaseError(
+        folder, [Problem("missing annotations", f"{ANNOTATION}, or a single other CSV file{found}")]
+    )
+
+
+def read_annotation(path: str) -> Annotation:
+    """Returns the annotation in a CSV file; what is wrong in its rows is in its `problems`.
+
+    Raises:
+        PublishedReleaseError: if it is no CSV file, has no rows, or lacks columns.
+    """
+    annotation = Annotation(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header)
+            parse = _RowParser(header, annotation)
+            for cells in reader:
+                if cells:  # a blank line has none
+                    parse(reader.line_num, cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PublishedReleaseError(path, [Problem("unreadable annotations", str(error))]) from None
+    if not len(annotation) and not annotation.problems:
+        raise PublishedReleaseError(path, [Problem("missing rows", "there is no row below the line of the columns")])
+    _find_repeated_idx(annotation)
+    return annotation
+
+
+def _check_header(path: str, header: list[str]) -> None:
+    missing = [name for name in LABEL_NAMES if name not in header]
+    problems = [Problem("missing columns", name) for name in missing]
+    if "idx" not in header and "file_name" not in header:
+        problems.append(Problem("missing columns", "idx or file_name"))
+    used = ("idx", "file_name", *CONDITION_NAMES)
+    problems += [Problem("repeated columns", name) for name in used if header.count(name) > 1]
+    if problems:
+        raise PublishedReleaseError(path, problems)
+
+
+class _Codes(dict[str, int]):
+    """The codes of a label's texts, each parsed once: the cells of a million rows hold few different ones."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+
+    def __missing__(self, text: str) -> int:
+        self[text] = parse_value(self.label, _number(text))
+        return self[text]
+
+
+class _RowParser:
+    """Adds rows to an annotation."""
+
+    def __init__(self, header: list[str], annotation: Annotation) -> None:
+        self.annotation = annotation
+        self.columns = {name: header.index(name) for name in header}
+        self.width = len(header)
+        self.codes = [(self.columns.get(name), _Codes(name)) for name in CONDITION_NAMES]
+
+    def __call__(self, line: int, cells: Sequence[str]) -> None:
+        annotation, row = self.annotation, len(self.annotation)
+        if len(cells) != self.width:
+            text = f"line {line}: {len(cells)} cells; allowed are {self.width}, one a column"
+            annotation.problems.append(Problem("bad lines", text))
+            return
+        annotation.lines.append(line)
+        annotation.idx.append(self._parse_idx(row, cells) if "idx" in self.columns else row)
+        annotation.codes.extend([self._parse_label(row, cells, position, codes) for position, codes in self.codes])
+        if "file_name" in self.columns:
+            annotation.names.append(self._parse_name(row, cells))
+
+    def _parse_label(self, row: int, cells: Sequence[str], position: int | None, codes: _Codes) -> int:
+        if position is None:  # only the eye side may be left out
+            return UNKNOWN
+        try:
+            return codes[cells[position]]
+        except ConditionError as error:
+            self.annotation.add_problem(row, "bad values", str(error))
+            return UNKNOWN
+
+    def _parse_idx(self, row: int, cells: Sequence[str]) -> int:
+        text = cells[self.columns["idx"]].strip()
+        if text.isdecimal() and int(text) <= LARGEST_IDX:
+            return int(text)
+        self.annotation.add_problem(row, "bad values", f"idx is {text!r}; allowed are integers of 0 or more")
+        return UNKNOWN
+
+    def _parse_name(self, row: int, cells: Sequence[str]) -> str:
+        text = cells[self.columns["file_name"]].strip()
+        if text.lower().endswith(".png"):
+            return text
+        self.annotation.add_problem(row, "bad values", f"file_name is {text!r}; allowed are names of PNG files")
+        return ""
+
+
+def _number(text: str) -> Any:
+    """Returns a cell as `parse_value` takes it: None for an empty one, a number, or the text if it is none."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        return text
+
+
+def _find_repeated_idx(annotation: Annotation) -> None:
+    """Notes each row whose idx another row has, too."""
+    rows: dict[int, list[int]] = defaultdict(list)
+    for row, idx in enumerate(annotation.idx):
+        if idx != UNKNOWN:
+            rows[idx].append(row)
+    for idx, same in rows.items():
+        for row in same if len(same) > 1 else ():
+            lines = ", ".join(str(annotation.lines[other]) for other in same if other != row)
+            annotation.add_problem(row, "duplicate idx", f"idx is {idx}, as on line {lines}")

@@ -1,0 +1,174 @@
+"""The published SynFundus-1M release as downloaded: its annotation beside folders or zips of PNG files.
+
+A row's image is the one that `file_name` names, below any folder or zip; if the annotation has no such column, it is
+`{idx}.png`, with or without leading zeros. Everything that is wrong is found before any image is read, and said in one
+error.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
+
+from ..schema import ROW_GROUP
+from .annotation import Annotation, Problem, PublishedReleaseError, find_annotation, read_annotation
+from .image_files import ImageError, ImageFile, find_images
+
+SHARD_ROWS = 1000  # rows of a shard: the unit of work of a process, 400 MB of images
+
+
+@dataclass(frozen=True)
+class PublishedRelease:
+    """Rows of a release, in the order of its annotation; a slice of it is one, too.
+
+    Attributes:
+        folder: the release's folder.
+        idx: numbers of the rows; shape (rows,), int64.
+        codes: label values in the order of `CONDITION_NAMES`, -1 for unknown; shape (rows, 16), int8.
+        files: the rows' images.
+    """
+
+    folder: str
+    idx: np.ndarray
+    codes: np.ndarray
+    files: list[ImageFile]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, rows: slice) -> PublishedRelease:
+        return PublishedRelease(self.folder, self.idx[rows], self.codes[rows], self.files[rows])
+
+    def split(self, size: int) -> list[PublishedRelease]:
+        """Returns the rows in parts of `size` rows, the last one perhaps shorter."""
+        return [self[first : first + size] for first in range(0, len(self), size)]
+
+    def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yields the rows as tables of up to `ROW_GROUP` rows. Images keep their bytes and the names of their files.
+
+        Args:
+            schema: of `idx`, the condition labels, and `image` if images are to be read.
+
+        Raises:
+            PublishedReleaseError: if images cannot be used; it lists all of them, so all are read first.
+        """
+        problems: list[Problem] = []
+        for part in self.split(ROW_GROUP):
+            table = part._table(schema, problems)
+            if not problems:
+                yield table
+        if problems:
+            raise PublishedReleaseError(self.folder, problems)
+
+    def _table(self, schema: pa.Schema, problems: list[Problem]) -> pa.Table:
+        """All rows as a table; images that cannot be used are added to the problems, and empty in the table."""
+        labels = zip(CONDITION_NAMES, self.codes.T.astype(np.int64), strict=True)
+        columns = {"idx": pa.array(self.idx), **{name: pa.array(codes) for name, codes in labels}}
+        if "image" in schema.names:
+            images = pa.array((self._read_image(row, problems) for row in range(len(self))), pa.binary())
+            names = pa.array([PurePosixPath(file.name).name for file in self.files], pa.string())
+            columns["image"] = pa.StructArray.from_arrays([images, names], ["bytes", "path"])
+        return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+    def _read_image(self, row: int, problems: list[Problem]) -> bytes | None:
+        try:
+            return self.files[row].read()
+        except ImageError as error:
+            problems.append(Problem("bad images", f"{self.files[row].name} (idx {self.idx[row]}) {error}"))
+            return None
+
+
+def load_release(folder: str) -> PublishedRelease:
+    """Returns the release in a folder. Its images are looked for, but not read.
+
+    Raises:
+        PublishedReleaseError: with everything that is wrong.
+    """
+    release, problems = scan_release(folder)
+    if problems:
+        raise PublishedReleaseError(folder, problems)
+    return release
+
+
+def scan_release(folder: str) -> tuple[PublishedRelease, list[Problem]]:
+    """Returns the rows of a release that have no problem, and all problems.
+
+    Raises:
+        PublishedReleaseError: if there is no annotation with the columns it must have.
+    """
+    annotation = read_annotation(find_annotation(folder))
+    images, unreadable = find_images(folder)
+    annotation.problems += [Problem("unreadable files", f"{path}: {why}") for path, why in unreadable.items()]
+    found = _match(annotation, images)
+    good = [row for row in range(len(annotation)) if row not in annotation.bad]
+    release = PublishedRelease(
+        folder,
+        np.array(annotation.idx, np.int64)[good],
+        np.array(annotation.codes, np.int8).reshape(-1, len(CONDITION_NAMES))[good],
+        [images[found[row]] for row in good],
+    )
+    return release, annotation.problems
+
+
+def _match(annotation: Annotation, images: Sequence[ImageFile]) -> dict[int, int]:
+    """Returns the position of each row's image, for rows that have one to themselves; notes the problems of the others,
+    and images that no row names."""
+    find = _find_by_name if annotation.names else _find_by_idx
+    row_of: dict[int, int] = {}  # of an image
+    extra = set(range(len(images)))
+    for row, (wanted, candidates) in enumerate(find(annotation, images)):
+        extra.difference_update(candidates)
+        if len(candidates) > 1:
+            places = ", ".join(images[image].name for image in candidates)
+            annotation.add_problem(row, "ambiguous files", f"{wanted} may be any of {places}")
+        elif not candidates and wanted:
+            annotation.add_problem(row, "missing files", wanted)
+        elif candidates and images[candidates[0]].size == 0:
+            annotation.add_problem(row, "empty files", images[candidates[0]].name)
+        elif candidates and row not in annotation.bad:
+            first = row_of.setdefault(candidates[0], row)
+            if first != row:
+                annotation.bad.add(first)
+                annotation.add_problem(
+                    row, "shared files", f"{wanted} is the image of line {annotation.lines[first]}, too"
+                )
+    annotation.problems += [Problem("extra files", images[image].name) for image in sorted(extra)]
+    return {row: image for image, row in row_of.items()}
+
+
+# What a row asks for ("" if it does not say), and the positions of all images that it may mean.
+Candidates = Iterator[tuple[str, list[int]]]
+
+
+def _find_by_name(annotation: Annotation, images: Sequence[ImageFile]) -> Candidates:
+    """`file_name` is a path from the release's folder, or the end of one."""
+    names = [posixpath.normpath(given.replace("\\", "/")).lstrip("/") for given in annotation.names]
+    lengths = {name.count("/") + 1 for name in names}
+    by_end: dict[str, list[int]] = defaultdict(list)
+    for position, image in enumerate(images):
+        parts = image.unpacked_name.split("/")
+        for length in lengths:
+            if length <= len(parts):
+                by_end["/".join(parts[-length:])].append(position)
+    for given, name in zip(annotation.names, names, strict=True):
+        candidates = by_end.get(name, [])
+        exact = [position for position in candidates if images[position].unpacked_name == name]
+        yield given, exact or candidates
+
+
+def _find_by_idx(annotation: Annotation, images: Sequence[ImageFile]) -> Candidates:
+    by_idx: dict[int, list[int]] = defaultdict(list)
+    for position, image in enumerate(images):
+        stem = PurePosixPath(image.name).stem
+        if stem.isdecimal():
+            by_idx[int(stem)].append(position)
+    for idx in annotation.idx:
+        yield (f"{idx}.png", by_idx.get(idx, [])) if idx != UNKNOWN else ("", [])

@@ -1,0 +1,1 @@
+"""The checks that `dataset_script.verify` runs."""

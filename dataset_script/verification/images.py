@@ -1,0 +1,151 @@
+"""What `dataset_script.verify` checks in the images of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import random
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from ..build.folder import BuildFolder
+from ..build.image_format import FORMATS, image_facts, read_facts
+from ..build.record import GenerationRecord
+from .checks import Checks
+
+# A sample comes from this many row groups, each of which has to be read whole; a larger one from as many as have to
+# give so many images each.
+SAMPLED_GROUPS, IN_A_GROUP = 16, 64
+DIGEST_BYTES = 16
+
+# Row groups of a shard, each with the positions in it that are looked at.
+Chosen = Sequence[tuple[int, Sequence[int]]]
+
+
+class _Look(NamedTuple):
+    """What was seen of one image file: why it cannot be decoded, or what it is and the digest of its pixels."""
+
+    error: str = ""
+    shape: str = ""
+    facts: Mapping[str, str] = {}
+    digest: bytes = b""
+
+
+def _look(file: bytes) -> _Look:
+    try:
+        with Image.open(io.BytesIO(file)) as image:
+            facts = read_facts(image)
+            pixels = image.tobytes()
+            shape = _shape(image.format or "", image.mode, image.size)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow calls a broken PNG a SyntaxError
+        return _Look(error=f"cannot be decoded: {error}")
+    return _Look("", shape, facts, hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest())
+
+
+def _shape(image_format: str, mode: str, size: Sequence[int]) -> str:
+    return f"{image_format} {mode} {size[0]}x{size[1]}"
+
+
+def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[int, list[tuple[int, list[int]]]]:
+    """Returns which images are looked at: shards to row groups to positions, other ones each time."""
+    groups = []
+    for shard in range(folder.record.num_shards):
+        try:
+            metadata = pq.read_metadata(folder.file("default", shard))
+        except (OSError, pa.ArrowException):
+            continue  # other checks say it
+        groups += [(shard, group, metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
+    random.shuffle(groups)
+    groups = groups[: max(SAMPLED_GROUPS, sample // IN_A_GROUP)]
+    chosen: dict[int, list[tuple[int, list[int]]]] = {}
+    left = sample
+    for number, (shard, group, rows) in enumerate(sorted(groups, key=lambda entry: entry[2])):  # short ones first
+        part = min(rows, math.ceil(left / (len(groups) - number)))
+        chosen.setdefault(shard, []).append((group, sorted(random.sample(range(rows), part))))
+        left -= part
+    return chosen
+
+
+class ImageChecker:
+    """Looks at images, shard by shard; remembers the digest of each.
+
+    Args:
+        folder: the dataset.
+        checks: takes what is found.
+    """
+
+    def __init__(self, folder: BuildFolder[GenerationRecord], checks: Checks) -> None:
+        self._folder = folder
+        self._checks = checks
+        self._stated: str | None = None
+        self._digests = bytearray()
+        self._seen: list[int] = []
+
+    def check_shard(self, shard: int, idx: np.ndarray | None, chosen: Chosen | None) -> None:
+        """Looks at the images of a shard.
+
+        Args:
+            shard: its number.
+            idx: the numbers of its rows; None if they could not be read, and then nothing is done.
+            chosen: what is looked at, see `choose_sample`; everything if None.
+        """
+        if idx is None:
+            return
+        path, stated = self._folder.file("default", shard), self._state(shard)
+        try:
+            with pq.ParquetFile(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+                first = 0
+                wanted = None if chosen is None else dict(chosen)
+                for group in range(file.num_row_groups):
+                    rows = range(file.metadata.row_group(group).num_rows)
+                    positions = rows if wanted is None else wanted.get(group, [])
+                    if positions:
+                        column = file.read_row_group(group, columns=["image"])["image"].combine_chunks()
+                        files = [column[position]["bytes"].as_py() for position in positions]
+                        numbers = [int(idx[first + position]) for position in positions]
+                        self._judge(numbers, list(pool.map(_look, files)), stated)
+                    first += len(rows)
+        except (OSError, pa.ArrowException) as error:
+            self._checks.images.add(
+                f"{path.relative_to(self._folder.path)} cannot be read: {str(error).splitlines()[0]}"
+            )
+
+    def _judge(self, numbers: Sequence[int], looks: Sequence[_Look], stated: str) -> None:
+        record = self._folder.record
+        for idx, look in zip(numbers, looks, strict=True):
+            problem = look.error or (f"is {look.shape}, not {stated}" if look.shape != stated else "")
+            self._checks.images.add(*([f"idx {idx} {problem}"] if problem else []), checked=1)
+            if look.error:
+                continue
+            wanted = image_facts(idx, record.generator, record.generator_revision, record.plan_hash)
+            self._checks.facts.add(*([f"idx {idx} says {dict(look.facts)}"] if look.facts != wanted else []), checked=1)
+            self._seen.append(idx)
+            self._digests += look.digest
+
+    def _state(self, shard: int) -> str:
+        """Returns what the manifest of the shard says its images are; all shards must say the same."""
+        try:
+            size = self._folder.read_manifest(shard)["files"]["default"]["image_size"]
+            stated = _shape(FORMATS[self._folder.record.image_format].name, "RGB", size)
+        except (OSError, ValueError, LookupError, TypeError):
+            return "what the manifest should say"
+        self._stated = self._stated or stated
+        if stated != self._stated:
+            self._checks.images.add(f"shard {shard} has {stated}, but earlier ones have {self._stated}")
+        return stated
+
+    def check_identical(self) -> None:
+        """Compares all images that were looked at: 16 bytes of each, so that a million take no memory to speak of."""
+        halves = np.frombuffer(bytes(self._digests), dtype=np.uint64).reshape(-1, 2)
+        order = np.lexsort((halves[:, 1], halves[:, 0]))
+        same = np.flatnonzero((halves[order[1:]] == halves[order[:-1]]).all(axis=1))
+        problems = [f"idx {self._seen[order[at]]} and {self._seen[order[at + 1]]}" for at in same]
+        self._checks.identical.add(*problems, checked=len(halves))

@@ -1,0 +1,170 @@
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import datasets
+import pytest
+from small_release import ROWS, check_rows, labels, png, write_annotation, write_release
+
+from dataset_script import convert
+from dataset_script.convert import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def parquet(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def refused(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    return capsys.readouterr().err
+
+
+def test_the_command_makes_a_folder_that_loads_by_its_name(release, tmp_path, monkeypatch):
+    out = tmp_path / "synfundus-1m"
+    done = subprocess.run(
+        [sys.executable, "-m", "dataset_script.convert", release, "--out", out, "--shard-rows", "2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "complete: 5 rows in 3 shards." in done.stdout
+    monkeypatch.chdir(tmp_path)
+    for streaming in (False, True):
+        check_rows(datasets.load_dataset("synfundus-1m", split="train", streaming=streaming))
+    assert list(datasets.load_dataset("synfundus-1m", "labels", split="train")) == ROWS
+    card = (out / "README.md").read_text()
+    assert "There is no photograph in this dataset" in card
+    assert "the same to the last byte" in card
+    assert "$" not in card
+
+
+def test_a_complete_conversion_is_left_alone(release, tmp_path, capsys):
+    command = [str(release), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert main(command) == 0
+    assert "Nothing to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end, f"{path} does not come"
+        time.sleep(0.002)
+
+
+def test_interrupted_and_killed_it_goes_on_to_the_same_dataset_though_zips_were_unpacked_meanwhile(tmp_path):
+    release, count = tmp_path / "release", 60
+    write_release(release, ["00.zip"] * count)
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    options = ["--shard-rows", "1"]
+    command = [sys.executable, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
+    for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        wait_for(broken / ".build" / f"0000{shard}-of-00060.json", process)
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=60)
+        if stop == signal.SIGINT:
+            assert process.returncode == 130
+            assert "Interrupted. The same command again goes on" in errors
+            assert "Traceback" not in errors
+        else:
+            assert process.returncode == -signal.SIGKILL
+    written = {path: path.stat().st_mtime_ns for path in (broken / ".build").glob("0*.json")}
+    assert 3 <= len(written) < count
+    assert not (broken / "README.md").exists()
+    shutil.unpack_archive(release / "00.zip", release / "00")
+    (release / "00.zip").unlink()
+    for folder in (broken, unbroken):
+        assert main([str(release), "--out", str(folder), *options]) == 0
+    assert parquet(broken) == parquet(unbroken)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_release_with_problems_is_refused_with_all_of_them_in_a_file(release, tmp_path, capsys):
+    out = tmp_path / "out"
+    write_annotation(release, [*ROWS, *({"idx": idx, **labels(idx)} for idx in range(100, 120))])
+    message = refused(capsys, release, "--out", out)
+    assert "20 missing files" in message
+    assert "and 15 more" in message
+    assert "All problems are listed in" in message
+    listed = (tmp_path / "out.problems.txt").read_text()
+    assert all(f"line {idx - 93}: {idx}.png\n" in listed for idx in range(100, 120))
+    assert not out.exists()
+
+
+def test_rows_with_problems_are_left_out_if_asked_for(release, tmp_path, capsys):
+    (release / "02" / "3.png").unlink()
+    assert main([str(release), "--out", str(tmp_path / "out"), "--skip-problems"]) == 0
+    assert "1 missing files" in capsys.readouterr().err
+    assert datasets.load_dataset(str(tmp_path / "out"), "labels", split="train")["idx"][:] == [0, 1, 2, 4]
+    assert "3.png" in (tmp_path / "out.problems.txt").read_text()
+
+
+def test_nothing_is_made_of_a_release_without_a_good_row(tmp_path, capsys):
+    write_annotation(tmp_path / "release", ROWS)
+    assert "5 missing files" in refused(capsys, tmp_path / "release", "--out", tmp_path / "out", "--skip-problems")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_image_holds_up_its_shard_only_and_can_be_replaced(release, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = [str(release), "--out", str(out), "--shard-rows", "2"]
+    for idx in (3, 4):
+        (release / "02" / f"{idx}.png").write_bytes(png(idx)[:-30])
+    message = refused(capsys, *command)
+    assert "2 bad images" in message
+    assert "02/3.png (idx 3) is cut off" in message
+    assert "02/4.png (idx 4) is cut off" in message
+    assert set(parquet(out)) == {"data/train-00000-of-00003.parquet", "labels/train-00000-of-00003.parquet"}
+    assert not (out / "README.md").exists()
+    for idx in (3, 4):
+        (release / "02" / f"{idx}.png").write_bytes(png(idx))
+    assert main(command) == 0
+    check_rows(datasets.load_dataset(str(out), split="train"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(["--shard-rows", "3"], "shard_rows was 1000, now it is 3"), ([], "rows_sha256 was")],
+)
+def test_another_conversion_is_refused_in_a_begun_folder(release, tmp_path, capsys, change, said):
+    out = tmp_path / "out"
+    assert main([str(release), "--out", str(out)]) == 0
+    before = parquet(out)
+    if not change:
+        write_annotation(release, [{**row, "is_gc": 1} for row in ROWS])
+    assert said in refused(capsys, release, "--out", out, *change)
+    assert parquet(out) == before
+
+
+def test_a_wrong_number_and_a_folder_with_something_else_are_refused(release, tmp_path, capsys):
+    assert "--shard-rows is 0" in refused(capsys, release, "--out", tmp_path / "out", "--shard-rows", 0)
+    assert not (tmp_path / "out").exists()
+    assert "holds no build" in refused(capsys, release, "--out", release)
+
+
+def test_two_conversions_at_once_make_one_dataset(tmp_path):
+    write_release(tmp_path / "release", ["00.zip"] * 40)
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    command = [sys.executable, "-m", "dataset_script.convert", str(tmp_path / "release"), "--shard-rows", "2"]
+    processes = [subprocess.Popen([*command, "--out", str(shared)], cwd=ROOT) for _ in range(2)]
+    assert main([*command[3:], "--out", str(alone)]) == 0
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert parquet(shared) == parquet(alone)
+    assert len(parquet(shared)) == 40
+
+
+def test_a_disk_that_is_too_small_is_noticed_first(release, tmp_path, capsys, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda path: usage)
+    assert "GB more, but its disk has 0.0 GB free" in refused(capsys, release, "--out", tmp_path / "out")
+    assert not parquet(tmp_path / "out")
