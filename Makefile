@@ -50,10 +50,11 @@ $(FIDELITY): Makefile | $(INSTALLED)
 test-torch-fidelity: $(INSTALLED) $(FIDELITY)  ## compare the metrics with those of torch-fidelity
 	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest tests/evaluation/test_metrics.py -k torch_fidelity
 
-quality: $(INSTALLED)  ## lint and check types
+quality: $(INSTALLED)  ## lint, check types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo --no-cache
 
 clean:  ## remove what the commands above made, except training runs
 	rm -rf .venv .venv-datasets36 $(FIDELITY) synfundus-1m contact-sheet.png

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+from pipeline_synfundus import __version__
 
 from .cards import Published, Release
 from .checks import check_folder
@@ -168,7 +169,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--namespace", type=_namespace, required=True, metavar="ORG", help="user or organisation on the Hub")
     add("--private", action="store_true", help="make new repositories private")
     add("--dry-run", action="store_true", help="check everything, list what would be sent, send nothing")
-    add("--version", type=_version, default=_project_version(), help="published as a tag, v%(default)s")
+    add("--version", type=_version, default=__version__, help="published as a tag, v%(default)s")
     add("--model", type=Path, default=CLONE / "pipeline_synfundus", metavar="FOLDER", help="the model")
     add("--dataset", type=Path, default=Path("synfundus-1m"), metavar="FOLDER", help="the built dataset (%(default)s)")
     add("--space", type=Path, default=CLONE / "space", metavar="FOLDER", help="the Space")
@@ -185,10 +186,6 @@ def _version(text: str) -> str:
     if not VERSION.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no version such as 1.0.0")
     return text
-
-
-def _project_version() -> str:
-    return tomllib.loads((CLONE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 if __name__ == "__main__":

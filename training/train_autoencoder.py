@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from synfundus.images import to_images, to_tensor
-from training.configuration.command_line import run_stage
+from training.command_line.stage import run_stage
 from training.configuration.config import ConfigError, TrainingConfig
 from training.configuration.networks import build_autoencoder
 from training.data.order import EpochOrder

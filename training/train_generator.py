@@ -25,7 +25,7 @@ from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import UNKNOWN
 from training.card.model_card import RECORD_NAME, make_record, render_card
 from training.card.sample_grid import draw_sample_grid
-from training.configuration.command_line import run_stage
+from training.command_line.stage import run_stage
 from training.configuration.config import ConfigError, GeneratorConfig, TrainingConfig
 from training.configuration.networks import build_models
 from training.data.examples import Examples, encode_examples, make_examples

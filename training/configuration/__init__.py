@@ -1,1 +1,1 @@
-"""What a training run is: the YAML file, the presets, the networks it describes, the command line."""
+"""What a training run is: the YAML file, the presets, and the networks it describes."""

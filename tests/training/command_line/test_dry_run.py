@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from torch import nn
 
 from tests.phantom import write_phantom_dataset
-from training.configuration.dry_run import measure_step
+from training.command_line.dry_run import measure_step
 
 CONFIG = """
 preset: tiny-128

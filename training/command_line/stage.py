@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from training.command_line.dry_run import describe_run
 from training.configuration.config import ConfigError, TrainingConfig, load_config
-from training.configuration.dry_run import describe_run
 from training.loop.checkpoint import CheckpointError
 
 

@@ -1,0 +1,1 @@
+"""What the commands of both stages share: their arguments, and the dry run."""
