@@ -138,6 +138,8 @@ def _find_surround(pixels: np.ndarray) -> _Surround:
 def _without_thin_parts(mask: np.ndarray) -> np.ndarray:
     """A morphological opening; parts at the border are taken to go on beyond it."""
     width = 2 * round(_THIN * max(mask.shape) / 2) + 1
+    if width < 3:  # Pillow's filters divide by zero
+        return mask
     image = Image.fromarray(mask).convert("L")
     return np.asarray(image.filter(ImageFilter.MinFilter(width)).filter(ImageFilter.MaxFilter(width))) > 0
 

@@ -252,6 +252,13 @@ def test_a_picture_of_one_colour_is_kept_whole(colour: tuple[int, int, int]) -> 
     ).tolist() == [[*colour]]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 9), (8, 8), (3000, 2)])
+def test_a_tiny_or_narrow_picture_is_read(size: tuple[int, int]) -> None:
+    cropped = np.asarray(crop_to_field(Image.new("RGB", size, RETINA), 16))
+    assert cropped.shape == (16, 16, 3)
+    assert cropped.any() or size == (3000, 2)
+
+
 def test_a_square_that_was_cropped_already_stays_as_it_is() -> None:
     assert difference(crop_to_field(expected(), SIZE), expected()) < 1
 
