@@ -48,7 +48,7 @@ $(FIDELITY): Makefile | $(INSTALLED)
 	@touch $@
 
 test-torch-fidelity: $(INSTALLED) $(FIDELITY)  ## compare the metrics with those of torch-fidelity
-	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest tests/evaluation/test_metrics.py -k torch_fidelity
+	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest tests/evaluation/measures/test_metrics.py -k torch_fidelity
 
 quality: $(INSTALLED)  ## lint, check types and who imports whom
 	$(BIN)/ruff check .

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard
 
-from .files import write_text
-from .results import Cell, Result
-from .statistics import Interval
+from evaluation.measures.statistics import Interval
+from evaluation.report_page.results import Cell, Result
+from synfundus.files import write_text
 
 TASK = "unconditional-image-generation"
 HEADING = "## Measured"

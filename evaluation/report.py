@@ -12,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import distances, downstream_result, label_fidelity, material, privacy, two_sample
-from .classifier import Schedule
-from .downstream import Plan
-from .errors import EvaluationError, NotMeasurable
-from .features import FeatureSpace, imagenet_space, inception_space
-from .files import fingerprint
-from .label_fidelity import Judge, retina_space, train_judge
-from .page import failures, write_public_report, write_report
-from .results import Result
-from .study import Study, load_study
+from evaluation.cache import fingerprint
+from evaluation.data.study import Study, load_study
+from evaluation.errors import EvaluationError, NotMeasurable
+from evaluation.experiments import distances, downstream, label_fidelity, material, privacy, two_sample
+from evaluation.experiments.downstream_runs import Plan
+from evaluation.measures.classifier_training import Schedule
+from evaluation.measures.features import FeatureSpace, imagenet_space, inception_space
+from evaluation.measures.judge import Judge, retina_space, train_judge
+from evaluation.report_page.page import failures, write_public_report, write_report
+from evaluation.report_page.results import Result
 
 EXPERIMENTS = ("material", "two-sample", "distances", "label-fidelity", "privacy", "downstream")
 
@@ -57,7 +57,7 @@ class Report:
 
     def spaces(self) -> dict[str, FeatureSpace | NotMeasurable]:
         """All feature spaces, or why one is not to be had."""
-        return {**self.general_spaces(), "retina": retina_space(self.study, self.judge())}
+        return {**self.general_spaces(), "retina": retina_space(self.judge(), self.study.cache)}
 
     def general_spaces(self) -> dict[str, FeatureSpace | NotMeasurable]:
         """The feature spaces that have not learned from the photographs of this study."""
@@ -81,7 +81,7 @@ class Report:
                 "label_fidelity",
             ),
             "privacy": (lambda: privacy.run(study, imagenet_space(study.cache)), "privacy"),
-            "downstream": (lambda: downstream_result.run(study, self.plan), "downstream_result"),
+            "downstream": (lambda: downstream.run(study, self.plan), "downstream"),
         }
         compute, module = experiments[name]
         path = study.folder / "results" / f"{name}.json"
@@ -109,7 +109,7 @@ class Report:
 
 def _code(module: str) -> bytes:
     """The source of an experiment: what was computed by other code is not taken for its result."""
-    file = importlib.import_module(f"evaluation.{module}").__file__
+    file = importlib.import_module(f"evaluation.experiments.{module}").__file__
     assert file is not None
     return Path(file).read_bytes()
 

@@ -21,24 +21,24 @@ from tqdm.auto import tqdm
 
 from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
 from dataset_script.errors import BuildError
+from evaluation.cache import cached_array, fingerprint
+from evaluation.data.photographs import Photographs, equalise, load_photographs
+from evaluation.data.study import hold_out
+from evaluation.errors import EvaluationError
+from evaluation.experiments.readability import select_clear
+from evaluation.measures.classifier import answers
+from evaluation.measures.classifier_training import Schedule, predict
+from evaluation.measures.features import FeatureSpace, device, imagenet_space
+from evaluation.measures.judge import Judge, train_judge
+from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
+from evaluation.measures.metrics.kid.kid import kid
+from evaluation.measures.statistics import MIN_PER_CLASS, auc
+from evaluation.report_page import figures
+from evaluation.report_page.page import write_report
+from evaluation.report_page.results import Cell, Figure, Result, Table
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
 from synfundus.readability import is_clear
-
-from . import figures
-from .classifier import Schedule, answers, predict
-from .errors import EvaluationError
-from .features import FeatureSpace, device, imagenet_space
-from .files import cached_array, fingerprint
-from .images import Photographs, equalise, load_photographs
-from .label_fidelity import Judge, train_judge
-from .metrics.frechet_distance.frechet_distance import frechet_distance
-from .metrics.kid.kid import kid
-from .page import write_report
-from .readability import select_clear
-from .results import Cell, Figure, Result, Table
-from .statistics import MIN_PER_CLASS, auc
-from .study import hold_out
 
 SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
 STEPS = (4, 6, 8, 12, 20)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import EvaluationError
-from ..images import load_photographs
-from ..page import write_report
+from evaluation.data.photographs import load_photographs
+from evaluation.errors import EvaluationError
+from evaluation.report_page.page import write_report
+
 from .analyse import analyse
 from .blend import build_blend
 

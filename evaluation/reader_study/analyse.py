@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binomtest
 
-from ..errors import NotMeasurable
-from ..figures import COLOURS, PUBLIC
-from ..files import write_whole
-from ..results import Cell, Figure, Result, Table, measured
-from ..statistics import Interval, interval
+from evaluation.errors import NotMeasurable
+from evaluation.measures.statistics import Interval, interval
+from evaluation.report_page.figures import COLOURS, PUBLIC
+from evaluation.report_page.results import Cell, Figure, Result, Table, measured
+from synfundus.files import write_whole
+
 from .answers import all_answers
 from .blend import Item, load_key
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import EvaluationError
+from evaluation.errors import EvaluationError
+
 from .blend import Item
 
 REAL, SYNTHETIC = 0, 1

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from evaluation.data.photographs import Photographs
+from evaluation.errors import EvaluationError
 from pipeline_synfundus.labels import DISEASES
-
-from ..errors import EvaluationError
-from ..files import write_text, write_whole
-from ..images import Photographs
+from synfundus.files import write_text, write_whole
 
 HEALTHY = "healthy"
 

@@ -11,7 +11,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from ..errors import EvaluationError
+from evaluation.errors import EvaluationError
+
 from .answers import REAL, SYNTHETIC, Answers
 from .blend import Item, image_file, load_key
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from evaluation.images import Photographs
+from evaluation.data.photographs import Photographs
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 from tests.phantom import draw_phantom
 

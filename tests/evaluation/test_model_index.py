@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from evaluation.measures.statistics import Interval
 from evaluation.model_index import MEASURES, main
-from evaluation.results import Result, Table
-from evaluation.statistics import Interval
+from evaluation.report_page.results import Result, Table
 
 ROOT = Path(__file__).parents[2]
 CARD = "---\nlicense: mit\n---\n# A generator\n\nText.\n\n## Limits\n\nMany.\n"
@@ -54,7 +54,7 @@ def test_a_card_shows_what_was_measured_once_and_nothing_else(report: Path) -> N
 
 
 def test_the_columns_are_those_of_a_report() -> None:
-    code = [path for path in (ROOT / "evaluation").glob("*.py") if path.name != "model_index.py"]
+    code = [path for path in (ROOT / "evaluation").rglob("*.py") if path.name != "model_index.py"]
     written = "".join(path.read_text() for path in code)
     for measure in MEASURES:
         assert f'"{measure.column}"' in written and f'"{measure.real}"' in written

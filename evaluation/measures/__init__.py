@@ -1,0 +1,1 @@
+"""What the experiments measure with: feature spaces, classifiers, neighbours, metrics and intervals."""

@@ -1,0 +1,100 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.data.study import Study
+from evaluation.errors import EvaluationError, NotMeasurable
+from evaluation.experiments import downstream
+from evaluation.experiments.downstream import images_until
+from evaluation.experiments.downstream_runs import Experiment, Outcome, Plan, Run, runs
+from evaluation.measures.classifier_training import Schedule
+from evaluation.measures.statistics import Interval
+from evaluation.report_page.results import Result, Table
+from tests.evaluation.studies import draw_photographs
+
+PLAN = Plan(
+    task="is_amd",
+    size=32,
+    fractions=(0.2, 1.0),
+    seeds=(0, 1),
+    networks=("resnet",),
+    initialised=(),
+    schedule=Schedule(images_seen=640, batch_size=32, learning_rate=2e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Large drusen in 48-pixel phantoms: many synthetic images, few real ones."""
+    parts = (draw_photographs(rows, 48, seed, ("is_amd",), 2) for rows, seed in ((160, 1), (60, 2), (80, 3)))
+    return Study(*parts, held_out_known=True, folder=tmp_path_factory.mktemp("report"), seed=0)
+
+
+def test_a_plan_has_every_way_fraction_and_seed() -> None:
+    plan = Plan()
+    every = list(runs(plan))
+    assert len(every) == len(set(every)) == 3 * (2 * (1 + 4 * 3) + 4)
+    assert {(run.network, run.way) for run in every} >= {("vit", "pretrained"), ("imagenet", "fine-tuned")}
+
+
+@pytest.fixture(scope="module")
+def result(study: Study) -> Result:
+    return downstream.run(study, PLAN)
+
+
+def cell(table: Table, way: str, fraction: str, column: str) -> object:
+    row = next(row for row in table.rows if row[1] == way and row[2] == fraction)
+    return row[table.columns.index(column)]
+
+
+def test_who_learned_from_synthetic_images_of_the_task_needs_fewer_real_ones(result: Result) -> None:
+    convergence = result.tables[1]
+    pretrained, scratch = (cell(convergence, way, "20%", "images seen until then") for way in ("pretrained", "scratch"))
+    assert isinstance(pretrained, float) and isinstance(scratch, float)
+    assert pretrained < scratch
+    only = cell(result.tables[0], "synthetic only", "0%", "AUC")
+    assert isinstance(only, Interval) and only.value > 0.8
+
+
+def test_every_number_of_the_result_is_there_and_curves_are_drawn(result: Result, study: Study) -> None:
+    assert all(isinstance(value, Interval) for row in result.tables[0].rows for value in row[3:])
+    assert {figure.file for figure in result.figures} == {
+        "figures/downstream-fractions.png",
+        "figures/downstream-convergence.png",
+    }
+    assert all((study.folder / figure.file).exists() for figure in result.figures)
+    assert any("resnet, pretrained against scratch" in finding for finding in result.findings)
+
+
+def test_finished_runs_are_read_and_a_missing_one_is_run_again_to_the_same_end(result: Result, study: Study) -> None:
+    experiment = Experiment(study, PLAN)
+    files = {file: file.stat().st_mtime_ns for file in experiment.folder.glob("run-*.json")}
+    assert len(files) == len(list(runs(PLAN)))
+    before = experiment.outcome(Run("resnet", "scratch", 0.2, 0))
+    lost = next(
+        file
+        for file in files
+        if '"way": "scratch"' in file.read_text()
+        and '"seed": 0' in file.read_text()
+        and '"fraction": 0.2' in file.read_text()
+    )
+    lost.unlink()
+    again = experiment.outcome(Run("resnet", "scratch", 0.2, 0))
+    assert np.allclose(again.probabilities, before.probabilities) and again.curve == pytest.approx(before.curve)
+    assert all(file.stat().st_mtime_ns == time for file, time in files.items() if file != lost)
+
+
+def test_convergence_is_the_images_seen_at_the_first_point_that_reaches_the_target() -> None:
+    outcome = Outcome(np.zeros((1, 1)), [100, 200, 300], [0.6, 0.8, 0.7])
+    assert images_until(outcome, 0.75) == 200
+    assert images_until(outcome, 0.9) == np.inf
+
+
+def test_a_task_without_positives_is_not_measurable_and_an_unknown_one_an_error(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(NotMeasurable, match="0 of 0 held-out images with a known is_gc are positive"):
+        Experiment(study, replace(PLAN, task="is_gc"))
+    assert downstream.run(study, replace(PLAN, task="is_gc")).findings[0].startswith("Not measurable: 0 of 0")
+    with pytest.raises(EvaluationError, match="task is 'dr'; allowed are dr_grade, is_amd"):
+        Experiment(study, replace(PLAN, task="dr"))

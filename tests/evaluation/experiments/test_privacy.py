@@ -1,0 +1,124 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.data.photographs import equalise
+from evaluation.data.study import Study
+from evaluation.experiments import privacy
+from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
+from evaluation.measures.features import FeatureSpace, imagenet_space
+from evaluation.measures.neighbours import FEATURE_CROPS, THUMBNAIL_CROPS, describe_thumbnail, nearest
+from evaluation.measures.statistics import Interval
+from evaluation.report_page.results import Result
+from tests.evaluation.studies import draw_photographs, make_individual
+
+NAMES = ("dr_grade", "is_amd", "is_gc", "is_htr", "is_rvo", "eye_side")
+PLANTED, COPIED = 17, 33
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """64-pixel phantoms with shadings of their own, so that no two look alike."""
+    drawn = [draw_photographs(rows, 64, seed, NAMES, 2) for rows, seed in ((40, 1), (60, 2), (40, 3))]
+    parts = [replace(part, images=make_individual(part.images, seed)) for seed, part in enumerate(drawn)]
+    return Study(*parts, held_out_known=True, folder=tmp_path_factory.mktemp("report"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> FeatureSpace:
+    return imagenet_space(tmp_path_factory.mktemp("features"))
+
+
+def plant(study: Study, image: np.ndarray) -> Study:
+    """The study with this image among the synthetic ones."""
+    images = study.synthetic.images.copy()
+    images[PLANTED] = image
+    return replace(study, synthetic=replace(study.synthetic, images=images))
+
+
+def flip(image: np.ndarray) -> np.ndarray:
+    return image[:, ::-1]
+
+
+def darken_and_compress(image: np.ndarray) -> np.ndarray:
+    buffer = io.BytesIO()
+    Image.fromarray(image).point(lambda value: round(value * 0.85)).save(buffer, "JPEG", quality=60)
+    return np.asarray(Image.open(buffer))
+
+
+def reframe(image: np.ndarray) -> np.ndarray:
+    return equalise(Image.fromarray(image), len(image))
+
+
+def crop_corner(image: np.ndarray) -> np.ndarray:
+    side = round(len(image) * 0.85)
+    return np.asarray(Image.fromarray(image[:side, :side]).resize((len(image),) * 2, Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("change", [np.copy, flip, darken_and_compress, reframe, crop_corner])
+def test_a_planted_copy_is_found_whatever_was_done_to_it(change, clean: Study) -> None:
+    study = plant(clean, change(clean.train.images[COPIED]))
+    found = find_copies(study, describe_thumbnail, THUMBNAIL_CROPS)
+    assert found.copies.tolist() == [PLANTED]
+    assert found.synthetic.row[PLANTED] == COPIED
+
+
+@pytest.mark.parametrize("change", [np.copy, flip])
+def test_a_planted_copy_is_found_in_the_features_of_a_network(change, clean: Study, space: FeatureSpace) -> None:
+    study = plant(clean, change(clean.train.images[COPIED]))
+    found = find_copies(study, describe_with(space), FEATURE_CROPS)
+    assert PLANTED in found.near and found.synthetic.row[PLANTED] == COPIED
+    assert np.argmin(found.synthetic.distance) == PLANTED
+
+
+def test_images_of_nobody_are_no_copies(clean: Study) -> None:
+    assert len(find_copies(clean, describe_thumbnail, THUMBNAIL_CROPS).copies) == 0
+
+
+def test_a_patients_own_photographs_are_not_taken_for_another_patients(clean: Study) -> None:
+    train = clean.train
+    doubled = np.concatenate([train.images[:1], train.images[:1], train.images[2:]])
+    found = nearest(doubled, doubled, describe_thumbnail, FEATURE_CROPS, train.patients, train.patients)
+    assert train.patients[0] == train.patients[1] and found.distance[0] > 0.05
+    assert (train.patients[found.row] != train.patients).all()
+
+
+def test_membership_is_inferred_from_copies_and_not_from_images_of_nobody(clean: Study) -> None:
+    learned = replace(clean, synthetic=clean.train)
+    inferred, none = (membership_auc(study, describe_thumbnail, FEATURE_CROPS) for study in (learned, clean))
+    assert isinstance(inferred, Interval) and isinstance(none, Interval)
+    assert inferred.value == 1.0
+    assert none.low < 0.5 < none.high
+
+
+@pytest.fixture(scope="module")
+def failing(clean: Study, space: FeatureSpace) -> tuple[Study, Result]:
+    study = plant(clean, clean.train.images[COPIED])
+    return study, privacy.run(study, space)
+
+
+def test_one_copy_fails_the_report_and_stands_first_in_its_list(failing: tuple[Study, Result]) -> None:
+    study, result = failing
+    assert any("1 synthetic images are copies of training photographs (thumbnails)" in line for line in result.failures)
+    nearest_pairs = next(table for table in result.tables if table.name == "nearest-thumbnails")
+    assert nearest_pairs.rows[0][:3] == [str(PLANTED), str(COPIED), study.train.patients[COPIED]]
+    assert nearest_pairs.rows[0][-1] == "copy"
+
+
+def test_pictures_of_real_photographs_are_kept_apart(failing: tuple[Study, Result]) -> None:
+    study, result = failing
+    folders = {figure.file: Path(figure.file).parent.name for figure in result.figures}
+    assert all(
+        (folder == "photographs") == name.rpartition("/")[2].startswith("nearest") for name, folder in folders.items()
+    )
+    assert all((study.folder / name).stat().st_size > 1000 for name in folders)
+
+
+def test_membership_is_not_measurable_when_nobody_knows_who_was_held_out(clean: Study, space: FeatureSpace) -> None:
+    result = privacy.run(replace(clean, held_out_known=False), space)
+    cells = [row[-1] for row in result.tables[0].rows]
+    assert cells == ["not measurable: it is not known which patients the generator has not seen"] * 2
