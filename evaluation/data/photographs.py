@@ -21,10 +21,9 @@ from tqdm.auto import tqdm
 from evaluation.cache import fingerprint
 from evaluation.errors import EvaluationError
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN, ConditionError, parse_value
+from pipeline_synfundus.photograph import PhotographError, crop_to_field, decode_photograph
 from synfundus.files import write_whole
 
-# A pixel belongs to the field of view when its brightest channel exceeds this (0-255): JPEG noise stays below.
-FIELD_THRESHOLD = 12
 JPEG_QUALITY = 92
 EQUALISING = (
     "Every image of either side was decoded to RGB, cropped to its field of view, padded with black to a square, "
@@ -87,20 +86,10 @@ def equalise(image: Image.Image, size: int) -> np.ndarray:
         size: side of the result in pixels.
 
     Returns:
-        uint8 array of shape (size, size, 3). An image without a bright part is kept whole.
+        uint8 array of shape (size, size, 3). An image without a field of view is kept whole.
     """
-    image = image.convert("RGB")
-    bright = np.asarray(image).max(axis=2) > FIELD_THRESHOLD
-    # A row or column belongs to the field when 1 % of it is bright: hot pixels and burnt-in letters do not count.
-    rows, columns = (np.flatnonzero(bright.mean(axis=axis) > 0.01) for axis in (1, 0))
-    if len(rows) and len(columns):
-        image = image.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
-    side = max(image.size)
-    square = Image.new("RGB", (side, side))
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     buffer = io.BytesIO()
-    resized = square.resize((size, size), Image.Resampling.LANCZOS)
-    resized.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    crop_to_field(image.convert("RGB"), size).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     with Image.open(buffer) as decoded:
         return np.asarray(decoded)
 
@@ -123,7 +112,7 @@ def load_photographs(
         EvaluationError: for a source, an image or a label that cannot be used, or images smaller than `size`.
     """
     table = _load_table(source, config, patient_column, limit)
-    version = [str(table._fingerprint), source, config, patient_column, limit, size, JPEG_QUALITY, FIELD_THRESHOLD]
+    version = [str(table._fingerprint), source, config, patient_column, limit, size, JPEG_QUALITY]
     path = cache / f"images-{size}-{fingerprint(version)}.npz"
     if not path.exists():
         fields = _read_fields(table, source, size, patient_column)
@@ -159,11 +148,11 @@ def _read_fields(table: Any, source: str, size: int, patient_column: str | None)
     sides = []
     for row, cell in enumerate(tqdm(table["image"], desc=f"equalising {Path(source).name}", unit="image")):
         try:
-            with Image.open(io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]) as image:
-                sides.append(max(image.size))
-                images[row] = equalise(image, size)
-        except OSError as error:
+            image = decode_photograph(cell["bytes"] if cell.get("bytes") else cell["path"])
+        except PhotographError as error:
             raise EvaluationError(f"the image in row {row} of {source!r} cannot be read: {error}") from error
+        sides.append(max(image.size))
+        images[row] = equalise(image, size)
     if np.median(sides) < size:
         raise EvaluationError(
             f"size is {size}, but half of the images of {source!r} have at most {int(np.median(sides))} pixels a side; "

@@ -9,8 +9,8 @@ import numpy as np
 
 from evaluation.cache import fingerprint
 from evaluation.data.photographs import Photographs, load_photographs
+from evaluation.data.splits import split_patients
 from evaluation.errors import EvaluationError
-from evaluation.measures.statistics import split_patients
 
 # Where nobody says whom the generator has not seen, this share of the patients is kept from our own classifiers.
 HELD_OUT_SHARE = 0.25

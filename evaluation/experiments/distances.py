@@ -11,13 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm.auto import tqdm
 
+from evaluation.data.splits import split_patients
 from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
 from evaluation.measures.features import FeatureSpace
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from evaluation.measures.metrics.kid.kid import kid
 from evaluation.measures.metrics.prdc.prdc import prdc
-from evaluation.measures.statistics import Interval, interval, split_patients
+from evaluation.measures.statistics import Interval, interval
 from evaluation.report_page.results import Cell, Result, Table
 
 REPEATS = 20

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageFilter
 
-from evaluation.data.photographs import FIELD_THRESHOLD, Photographs, concatenate
+from evaluation.data.photographs import Photographs, concatenate
 from evaluation.data.study import Study
 from evaluation.measures.statistics import bootstrap_auc
 from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table, measured
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
+from pipeline_synfundus.photograph import FIELD_THRESHOLD
 from synfundus.readability import degrade, is_clear
 
 MEASURES = ("sharpness", "exposure", "visibility")

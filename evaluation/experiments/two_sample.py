@@ -9,12 +9,13 @@ from scipy.stats import binomtest
 from sklearn.neighbors import KNeighborsClassifier
 
 from evaluation.data.photographs import Photographs, concatenate
+from evaluation.data.splits import split_patients
 from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
 from evaluation.measures.classifier import build_classifier
 from evaluation.measures.classifier_training import Schedule, predict, train_classifier
 from evaluation.measures.features import FeatureSpace
-from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc, split_patients
+from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc
 from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from evaluation.data.splits import split_patients
 from evaluation.errors import NotMeasurable
-from evaluation.measures.statistics import auc, bootstrap, bootstrap_auc, interval, quadratic_kappa, split_patients
+from evaluation.measures.statistics import auc, bootstrap, bootstrap_auc, interval, quadratic_kappa
 
 
 def test_the_bootstrap_by_patient_is_wider_than_one_that_takes_rows_for_independent() -> None:
