@@ -1,11 +1,11 @@
-"""Builds a million rows for real, from replayed pictures, against a loop that only encodes and writes the same images.
+"""Builds a million rows from replayed images, compared with a loop that only encodes and writes the same images.
 
     python -m benchmarks.dataset_build --folder runs/million --out benchmarks/results/dataset-build.json
 
-What is measured is the machinery of `dataset_script.generate` with the shipped plan: conditions, encoding, Parquet,
-checksums, fsync, manifests and card. The loop encodes the same rows' images to the same bytes, with as many threads,
-and writes them one after another to files that are never synced. After each shard it has a turn. The folder stays, for
-`dataset_reading`; interrupted, the same command goes on, and measures the shards that were missing.
+It measures `dataset_script.generate` with the default plan and without the generator: conditions, encoding, Parquet,
+checksums, fsync, manifests and card. The loop encodes the images of the same rows to the same bytes, with the same
+number of threads, and writes them to files without fsync. It runs after each shard. The folder is kept for
+`dataset_reading`. Run the same command again to continue an interrupted build; it measures the remaining shards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import psutil
 from tqdm import tqdm
 
 from dataset_script.build.folder import BuildFolder
-from dataset_script.build.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.image_format import FORMATS, encode_row
 from dataset_script.build.record import GenerationRecord
 from dataset_script.build.shards import ENCODERS, build_shard
 from dataset_script.plan.condition_plan import ConditionPlan, load_plan
@@ -33,14 +33,13 @@ from .dataset_result import compared, parser_of, seconds_of, write_result
 
 
 def encode_and_write(folder: BuildFolder[GenerationRecord], rows: range, source: ReplaySource, out: Path) -> None:
-    """The peer: encodes the images of these rows and writes them, with the build's number of threads."""
+    """The peer: encodes and writes the images of these rows, with as many threads as the build."""
     record, pictures = folder.record, source.pictures
 
     def work(thread: int) -> None:
         with open(out / str(thread), "wb") as file:
             for idx in rows[thread::ENCODERS]:
-                facts = image_facts(idx, record.generator, record.generator_revision, record.plan_hash)
-                file.write(encode_image(pictures[idx % len(pictures)], record.image_format, facts))
+                file.write(encode_row(pictures[idx % len(pictures)], idx, record))
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(ENCODERS)]
     for thread in threads:
@@ -56,10 +55,10 @@ def measure_build(
     peer_rows: int,
     advance: Callable[[int], object],
 ) -> tuple[list[float], list[float], float]:
-    """Makes the missing shards; the peer has a turn after each, with the first rows of the same shard.
+    """Builds the missing shards; after each, the peer runs with the first rows of the same shard.
 
     Returns:
-        Rows a second of the build and of the peer, shard by shard, and the cores that the build kept busy.
+        Rows per second of the build and of the peer for each shard, and the mean number of cores the build used.
     """
     ours, peer, busy, process = [], [], 0.0, psutil.Process()
     with tempfile.TemporaryDirectory(dir=folder.path.parent) as temporary:
@@ -77,11 +76,11 @@ def measure_build(
 def main() -> None:
     """The command line."""
     parser = parser_of("dataset_build", __doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where the dataset is built")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the dataset (%(default)s)")
-    parser.add_argument("--side", type=int, default=64, metavar="PIXELS", help="of its images (%(default)s)")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the dataset (%(default)s)")
+    parser.add_argument("--side", type=int, default=64, metavar="PIXELS", help="side of its images (%(default)s)")
     parser.add_argument("--image-format", choices=FORMATS, default="png")
-    parser.add_argument("--peer-rows", type=int, default=10_000, help="in each turn of the peer (%(default)s)")
+    parser.add_argument("--peer-rows", type=int, default=10_000, help="rows of the peer per shard (%(default)s)")
     options = parser.parse_args()
     plan = load_plan()
     source = ReplaySource(resize(read_pictures(options.pictures), options.side))

@@ -1,10 +1,9 @@
-"""What a choice of image format costs: bytes, quality and time, on pictures of the bundled generator.
+"""Measures size, quality and speed of the image formats, with images of the bundled generator.
 
     python -m benchmarks.dataset_formats --out benchmarks/results/dataset-formats.json
 
-The files are those of a dataset, with the statement in them that they are synthetic; one core encodes and decodes. The
-generator's pictures are also enlarged to 512 pixels, the size of the published release: enlarged ones are smoother than
-pictures of that size would be, so that their bytes are a lower bound.
+The files are encoded as in a dataset, with their provenance, on one core. The images are also enlarged to 512 pixels,
+the size of the published release. Enlarged images are smoother than native ones, so their size is a lower bound.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from .dataset_result import parser_of, seconds_of, write_result
 
 
 def peak_signal_to_noise(pictures: np.ndarray, decoded: np.ndarray) -> float | None:
-    """Returns the mean PSNR of pictures in dB, over all three colours; None if nothing was lost.
+    """Returns the mean PSNR of images in dB, over all three channels; None for identical images.
 
     Args:
         pictures: uint8 of shape (pictures, height, width, 3).
-        decoded: the same, as they were read back.
+        decoded: the decoded images, of the same shape.
     """
     errors = np.square(pictures.astype(np.float64) - decoded).mean(axis=(1, 2, 3))
     if not errors.any():
@@ -44,7 +43,7 @@ def decode(file: bytes) -> np.ndarray:
 
 
 def measure(pictures: np.ndarray, rounds: int) -> dict[str, dict[str, Any]]:
-    """Returns what each format does to the pictures; the formats take turns."""
+    """Measures each format, in turn."""
     facts = image_facts(0, "pipeline_synfundus", "0123456789abcdef", "0123456789abcdef")
     files: dict[str, list[bytes]] = {}
     encoding: dict[str, list[float]] = {name: [] for name in FORMATS}
@@ -76,7 +75,7 @@ def measure(pictures: np.ndarray, rounds: int) -> dict[str, dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = parser_of("dataset_formats", __doc__)
-    parser.add_argument("--images", type=int, default=256, help="pictures of each size (%(default)s)")
+    parser.add_argument("--images", type=int, default=256, help="images of each size (%(default)s)")
     parser.add_argument("--sides", type=int, nargs="+", default=[128, 512], metavar="PIXELS", help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
 """Peak memory of a build over few rows and over many: `python -m benchmarks.dataset_memory --out FILE`.
 
-Each build has its own process, which reports the highest resident memory that it ever had. Pictures are replayed: a
-source that never has to be waited for fills every queue of the build. With `--model`, the bundled generator is in the
-process and has made a batch before, as in `dataset_script.generate`; without it, there is the build's memory alone.
+Each build runs in a process of its own, which reports its peak resident memory. Images are replayed: a source without
+waiting times fills every queue of the build. With `--model`, the process first loads the bundled generator and
+generates a batch, as `dataset_script.generate` does; without it, the memory is that of the build only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .dataset_result import parser_of, write_result
 
 
 def peak_memory() -> int:
-    """Returns the highest resident memory that this process had, in bytes."""
+    """Returns the peak resident memory of this process in bytes."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
 
@@ -60,12 +60,14 @@ def measure(num_rows: int, options: argparse.Namespace) -> dict[str, int]:
 def main() -> None:
     """The command line."""
     parser = parser_of("dataset_memory", __doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[200, 2_000, 20_000], help="of the builds (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="builds of each, in turn (%(default)s)")
-    parser.add_argument("--side", type=int, metavar="PIXELS", help="of the pictures (the generator's)")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[200, 2_000, 20_000], help="rows of the builds (%(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="builds of each size (%(default)s)")
+    parser.add_argument("--side", type=int, metavar="PIXELS", help="side of the images (the generator's)")
     parser.add_argument("--image-format", choices=FORMATS, default="png")
-    parser.add_argument("--model", action="store_true", help="have the bundled generator in the process")
-    parser.add_argument("--build", type=int, metavar="ROWS", help=argparse.SUPPRESS)  # what a process of its own does
+    parser.add_argument("--model", action="store_true", help="load the bundled generator in the process")
+    parser.add_argument("--build", type=int, metavar="ROWS", help=argparse.SUPPRESS)  # used by the process of a build
     options = parser.parse_args()
     if options.build:
         print(json.dumps(build(options.build, options)))

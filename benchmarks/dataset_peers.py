@@ -1,10 +1,10 @@
-"""Our dataset against WebDataset tars and an image folder with metadata.csv, of the same images, in one run.
+"""Compares our dataset with WebDataset tars and an image folder with metadata.csv of the same images.
 
     python -m benchmarks.dataset_peers --out benchmarks/results/dataset-peers.json  # needs: pip install webdataset
 
-All are built from the same pixels: the same image files, encoded by as many threads. Each is read by what its users
-read it with: `datasets` for ours and the image folder, `webdataset` for the tars, all streaming in one process, to
-Pillow images and labels. Only the scan for a label goes around them, to the fastest that the files themselves allow.
+All contain the same image files, encoded with the same number of threads. Each is streamed in one process to Pillow
+images and labels, with the library of its users: `datasets` for ours and the image folder, `webdataset` for the tars.
+Only the label scan uses the fastest reader of the files themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from datasets import disable_progress_bars, load_dataset
 from tqdm import tqdm
 
 from dataset_script.build.folder import BuildFolder
-from dataset_script.build.image_format import FORMATS, encode_image, image_facts
+from dataset_script.build.image_format import FORMATS, encode_row
 from dataset_script.build.record import GenerationRecord
 from dataset_script.build.shards import ENCODERS, build_missing_shards
 from dataset_script.plan.condition_plan import ConditionPlan, Row, load_plan
@@ -42,18 +42,18 @@ from .dataset_result import compared, parser_of, seconds_of, write_result
 
 Rates = dict[str, list[float]]
 LABEL = "is_gc"
-BUFFER = 1_000  # images that a stream is shuffled among, in all alike
+BUFFER = 1_000  # images in the shuffle buffer of each stream
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to keep a dataset.
+    """A dataset layout.
 
     Attributes:
         build: writes it.
-        stream: goes through its rows; with True, shuffled.
+        stream: iterates over its rows, shuffled if True.
         scan: counts the rows with a finding.
-        folder: where it is.
+        folder: its folder.
     """
 
     build: Callable[[], object]
@@ -65,12 +65,11 @@ class Layout:
 def encoded(
     folder: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource
 ) -> Iterator[tuple[Row, bytes]]:
-    """Yields the rows with the image files that our build writes, encoded by as many threads."""
+    """Yields the rows with the image files of our build, encoded with as many threads."""
     record = folder.record
 
     def encode(row: Row) -> bytes:
-        facts = image_facts(row.idx, record.generator, record.generator_revision, record.plan_hash)
-        return encode_image(source([row])[0], record.image_format, facts)
+        return encode_row(source([row])[0], row.idx, record)
 
     with ThreadPoolExecutor(ENCODERS) as encoders:
         for first in range(0, record.num_rows, BATCH):
@@ -79,7 +78,7 @@ def encoded(
 
 
 def our_layout(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource, cache: str) -> Layout:
-    """Parquet, as `dataset_script.generate` writes it."""
+    """Parquet, as written by `dataset_script.generate`."""
 
     def build() -> None:
         build_missing_shards(folder, plan, source, BATCH)
@@ -96,7 +95,7 @@ def our_layout(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, sourc
 
 
 def tar_layout(out: Path, ours: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource) -> Layout:
-    """WebDataset: tars with an image and a JSON file of labels a row, as many as ours has shards."""
+    """WebDataset: tars with an image and a JSON file of labels per row, as many as we have shards."""
     suffix = FORMATS[ours.record.image_format].suffix.removeprefix(".")
 
     def build() -> None:
@@ -127,7 +126,7 @@ def _label_files(file: Path) -> Iterator[bytes]:
 def folder_layout(
     out: Path, ours: BuildFolder[GenerationRecord], plan: ConditionPlan, source: ReplaySource, cache: str
 ) -> Layout:
-    """`datasets`' imagefolder: an image file a row, and one metadata.csv."""
+    """The imagefolder of `datasets`: one image file per row and one metadata.csv."""
 
     def build() -> None:
         (out / "train").mkdir(parents=True)
@@ -150,11 +149,11 @@ def folder_layout(
 
 
 def read(layouts: dict[str, Layout], shuffled: bool, images: int, rounds: int) -> tuple[Rates, Rates]:
-    """Goes through all layouts in turn.
+    """Reads all layouts in turn.
 
     Returns:
-        Name to the images a second of each round, without its last `BUFFER` images, and to the seconds that these took:
-        there `datasets` waits for threads of Arrow's, as long after some thousand images as after a million.
+        Name to the images per second of each round without its last `BUFFER` images, and to the seconds for these:
+        `datasets` waits there for threads of Arrow, for the same time whatever the length of the dataset.
     """
     measured: Rates = {name: [] for name in layouts}
     ended: Rates = {name: [] for name in layouts}
@@ -201,10 +200,10 @@ def measure(layouts: dict[str, Layout], images: int, rounds: int) -> dict[str, A
 def main() -> None:
     """The command line."""
     parser = parser_of("dataset_peers", __doc__)
-    parser.add_argument("--images", type=int, default=20_000, help="of the dataset (%(default)s)")
-    parser.add_argument("--side", type=int, default=128, metavar="PIXELS", help="of the images (%(default)s)")
+    parser.add_argument("--images", type=int, default=20_000, help="images of the dataset (%(default)s)")
+    parser.add_argument("--side", type=int, default=128, metavar="PIXELS", help="side of the images (%(default)s)")
     parser.add_argument("--image-format", choices=FORMATS, default="png")
-    parser.add_argument("--rounds", type=int, default=3, help="of each reading (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement (%(default)s)")
     options = parser.parse_args()
     disable_progress_bars()
     plan, source = load_plan(), ReplaySource(resize(read_pictures(options.pictures), options.side))

@@ -1,10 +1,10 @@
-"""Reads a built dataset as users do, in rounds that alternate with what it is compared with.
+"""Measures loading, filtering, streaming and random access of a built dataset, each compared with a peer.
 
     python -m benchmarks.dataset_reading --folder runs/million --out benchmarks/results/dataset-reading.json
 
-Caches are in a temporary folder, so that the first loading is a first one. Streaming goes through the beginning of the
-dataset, and is compared with decoding the same files' bytes from a list; random access to rows of the whole dataset is
-compared with going through as many in order.
+Caches are in a temporary folder, so that the first load is uncached. Streaming reads the first rows and is compared
+with decoding the same image files from memory. Random access to rows of the whole dataset is compared with access in
+order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image
 from .dataset_result import compared, parser_of, rates, seconds_of, write_result
 
 LABEL = "is_gc"
-FILTER_ROWS = 100_000  # at once; datasets' own 1,000 is made for rows with images
+FILTER_ROWS = 100_000  # batch size; the default of datasets, 1,000, suits rows with images
 
 
 def load(folder: Path, config: str, cache: str, **options: Any) -> Dataset:
@@ -35,12 +35,12 @@ def load(folder: Path, config: str, cache: str, **options: Any) -> Dataset:
 
 
 def has_finding(table: pa.Table) -> pa.Array:
-    """Which rows have it; what `filter` calls with Arrow's format."""
+    """Returns which rows have the finding; called by `filter` with Arrow tables."""
     return pc.equal(table[LABEL], 1)
 
 
 def measure_labels(folder: Path, cache: str, rounds: int) -> dict[str, Any]:
-    """Returns the seconds to load the labels, first and again, and to keep the rows with a finding, in two ways."""
+    """Measures loading the labels, uncached and cached, and selecting the rows with a finding in three ways."""
     first = seconds_of(lambda: load(folder, "labels", cache))
     cached = [seconds_of(lambda: load(folder, "labels", cache)) for _ in range(rounds)]
     labels = load(folder, "labels", cache)
@@ -86,14 +86,14 @@ def image_files(folder: Path, number: int) -> Iterator[bytes]:
 
 
 def decode(files: list[bytes]) -> int:
-    """The peer of streaming: decodes image files that are in memory already."""
+    """The peer of streaming: decodes image files from memory."""
     for file in files:
         Image.open(io.BytesIO(file)).load()
     return len(files)
 
 
 def measure_streaming(folder: Path, cache: str, number: int, rounds: int) -> dict[str, Any]:
-    """Returns the rates of streaming the first rows and the images alone, each against decoding the same bytes."""
+    """Measures streaming of whole rows and of images only, each compared with decoding the same image files."""
     files = list(image_files(folder, number))
     stream = load(folder, "default", cache, streaming=True)
     works: dict[str, Callable[[], int]] = {
@@ -106,7 +106,7 @@ def measure_streaming(folder: Path, cache: str, number: int, rounds: int) -> dic
 
 
 def measure_access(folder: Path, cache: str, number: int, rounds: int) -> dict[str, Any]:
-    """Returns the rate of rows at random places of the whole dataset, against as many in order."""
+    """Measures access to random rows of the whole dataset, compared with the same number of rows in order."""
     seconds: list[float] = []
     dataset: list[Dataset] = []
     seconds.append(seconds_of(lambda: dataset.append(load(folder, "default", cache))))
@@ -127,8 +127,8 @@ def main() -> None:
     """The command line."""
     parser = parser_of("dataset_reading", __doc__)
     parser.add_argument("--folder", type=Path, required=True, help="a built dataset")
-    parser.add_argument("--images", type=int, default=20_000, help="of each round (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="of each comparison (%(default)s)")
+    parser.add_argument("--images", type=int, default=20_000, help="images per round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each comparison (%(default)s)")
     options: argparse.Namespace = parser.parse_args()
     disable_progress_bars()
     with tempfile.TemporaryDirectory() as cache:

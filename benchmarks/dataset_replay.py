@@ -1,7 +1,4 @@
-"""A source of images that costs nothing: pictures of the bundled generator, made once and replayed.
-
-With it, a build is as fast as the dataset's own machinery, so that it is this that the benchmarks of datasets measure.
-"""
+"""A source that replays images of the bundled generator, so that benchmarks measure the build and not the generator."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from dataset_script.card.built_dataset import write_built_card
 from dataset_script.plan.condition_plan import DEFAULT_PLAN, ConditionPlan, Row, load_plan
 from synfundus.files import atomic_file, write_text
 
-# Where pictures are kept between benchmarks; not in the repository.
+# Stores the images between benchmarks; not in the repository.
 PICTURES = Path("runs") / "benchmark-pictures.npy"
 NUM_PICTURES = 256
 BATCH = 64  # rows at once, as for a fast device
@@ -28,7 +25,7 @@ SLOW_BATCH = 8  # for the generator on a CPU
 
 
 class ReplaySource:
-    """A `dataset_script.build_shards.Source` that gives the row `idx` the picture `idx` modulo their number.
+    """A `dataset_script.build.shards.Source` that returns image `idx` modulo their number for row `idx`.
 
     Args:
         pictures: uint8 of shape (pictures, height, width, 3), RGB.
@@ -38,16 +35,16 @@ class ReplaySource:
         self.pictures = pictures
 
     def __call__(self, rows: Sequence[Row]) -> np.ndarray:
-        """Returns one picture a row; uint8 of shape (rows, height, width, 3)."""
+        """Returns one image per row; uint8 of shape (rows, height, width, 3)."""
         first, count = rows[0].idx, len(self.pictures)
         end = first % count + len(rows)
         if end <= count and rows[-1].idx == first + len(rows) - 1:
-            return self.pictures[first % count : end]  # a build's rows: a view costs nothing
+            return self.pictures[first % count : end]  # consecutive rows: a view without a copy
         return self.pictures[[row.idx % count for row in rows]]
 
 
 def read_pictures(file: Path = PICTURES, number: int = NUM_PICTURES) -> np.ndarray:
-    """Returns the first pictures of the shipped plan by the bundled generator, made if the file lacks them.
+    """Returns images of the first rows of the default plan. They are generated if the file does not have them.
 
     Returns:
         uint8 of shape (number, height, width, 3), RGB, at the generator's size.
@@ -61,18 +58,24 @@ def read_pictures(file: Path = PICTURES, number: int = NUM_PICTURES) -> np.ndarr
 
 
 def make_pictures(number: int) -> np.ndarray:
-    """Returns the pictures of the shipped plan's first rows, from the bundled generator; see `read_pictures`."""
-    from dataset_script.build.image_generator import DEFAULT_MODEL, Sampling, choose_devices, find_model, load_generator
+    """Generates the images of the first rows of the default plan with the bundled generator; see `read_pictures`."""
+    from dataset_script.build.image_generator import (
+        DEFAULT_MODEL,
+        choose_devices,
+        choose_sampling,
+        find_model,
+        load_generator,
+    )
 
     model, plan = find_model(str(DEFAULT_MODEL)), load_plan()
-    sampling = Sampling(model.num_inference_steps, model.guidance_scale, "float32")
+    sampling = choose_sampling(model, None, None, "float32")
     generator = load_generator(model, sampling, choose_devices(None, 1)[0])
     batches = [range(first, min(first + SLOW_BATCH, number)) for first in range(0, number, SLOW_BATCH)]
     return np.concatenate([generator([plan.row(idx) for idx in batch]) for batch in tqdm(batches, desc="Pictures")])
 
 
 def resize(pictures: np.ndarray, side: int | None) -> np.ndarray:
-    """Returns the pictures as squares of `side` pixels; as they are if it is None."""
+    """Returns the images resized to squares of `side` pixels; unchanged if it is None."""
     if side is None or pictures.shape[1:3] == (side, side):
         return pictures
     resized = [Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC) for picture in pictures]
@@ -82,7 +85,7 @@ def resize(pictures: np.ndarray, side: int | None) -> np.ndarray:
 def begin_build(
     out: Path, plan: ConditionPlan, source: ReplaySource, num_rows: int, image_format: str
 ) -> BuildFolder[GenerationRecord]:
-    """Returns the folder of a build whose shards are as large as `dataset_script.generate` makes them."""
+    """Returns the folder of a build with shards of the size that `dataset_script.generate` chooses."""
     image_bytes = measure_image_bytes(plan, source, image_format, num_rows)
     record = GenerationRecord(
         plan_hash=plan.hash,
@@ -99,16 +102,16 @@ def begin_build(
 
 
 def end_build(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> None:
-    """Writes what `dataset_script.generate` writes when all shards are complete: the plan and the card."""
+    """Writes the files that `dataset_script.generate` writes after all shards: the plan and the card."""
     write_text(folder.plan, DEFAULT_PLAN.read_text(encoding="utf-8"))
     write_built_card(folder, plan)
 
 
 def main() -> None:
-    """Makes the pictures, so that the benchmarks find them."""
+    """Generates the images for the benchmarks in advance."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dataset_replay", description=main.__doc__)
-    parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FILE", help="where to (%(default)s)")
-    parser.add_argument("--number", type=int, default=NUM_PICTURES, help="so many (%(default)s)")
+    parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FILE", help="file to write (%(default)s)")
+    parser.add_argument("--number", type=int, default=NUM_PICTURES, help="number of images (%(default)s)")
     options = parser.parse_args()
     print(f"{options.pictures}: {read_pictures(options.pictures, options.number).shape}")
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of datasets share: how a rate is measured against a peer, and how a result is written down."""
+"""Shared by the dataset benchmarks: measuring a rate against a peer, and writing a result."""
 
 from __future__ import annotations
 
@@ -15,35 +15,40 @@ from typing import Any
 
 from tqdm import tqdm
 
+from synfundus.cores import available_cores
+from synfundus.files import write_text
+
 from .dataset_replay import PICTURES
 
 PACKAGES = ("datasets", "numpy", "pillow", "pyarrow")
 
 
 def parser_of(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Returns a command-line parser with what every benchmark of datasets takes.
+    """Returns a command-line parser with the options of every dataset benchmark.
 
     Args:
-        name: the module's, without its package.
-        description: the module's docstring; its first line is shown.
+        name: name of the module, without its package.
+        description: docstring of the module; its first line is shown.
     """
     first = (description or "").splitlines()[0]
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=first)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the result is written, as JSON")
-    parser.add_argument("--pictures", type=Path, default=PICTURES, metavar="FILE", help="to replay (%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the result")
+    parser.add_argument(
+        "--pictures", type=Path, default=PICTURES, metavar="FILE", help="images to replay (%(default)s)"
+    )
     return parser
 
 
 def rates(works: Mapping[str, Callable[[], int]], rounds: int, title: str) -> dict[str, list[float]]:
-    """Measures how fast things are, in turn, so that a busy machine is busy for all of them.
+    """Measures several rates in turn, so that other load on the machine affects all of them.
 
     Args:
-        works: name to what is measured; it returns the number of items that it went through.
-        rounds: so often, after one that warms up and is not counted.
-        title: of the progress bar.
+        works: name to the function to measure, which returns its number of items.
+        rounds: number of rounds, after one warm-up round.
+        title: title of the progress bar.
 
     Returns:
-        Name to the items a second of each round.
+        Name to the items per second of each round.
     """
     measured: dict[str, list[float]] = {name: [] for name in works}
     for number in tqdm(range(rounds + 1), desc=title, unit="round"):
@@ -56,7 +61,7 @@ def rates(works: Mapping[str, Callable[[], int]], rounds: int, title: str) -> di
 
 
 def compared(ours: Sequence[float], peer: Sequence[float]) -> dict[str, float]:
-    """Returns the medians of two rates that were measured in turn, and the median of their ratios, round by round."""
+    """Returns the medians of two rates that were measured in turn, and the median of their ratios per round."""
     ratios = [a / b for a, b in zip(ours, peer, strict=True)]
     return {
         "per_second": statistics.median(ours),
@@ -69,38 +74,37 @@ def compared(ours: Sequence[float], peer: Sequence[float]) -> dict[str, float]:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Returns how long something takes, in seconds."""
+    """Returns the duration of a call in seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def write_result(options: argparse.Namespace, name: str, packages: Sequence[str], content: Mapping[str, Any]) -> None:
-    """Prints a result with the command and the machine, and writes it to `options.out`.
+    """Prints a result with its command and machine, and writes it to `options.out`.
 
     Args:
         options: the command line.
-        name: the module's, without its package.
-        packages: that matter for the result, beside `PACKAGES`.
-        content: what was measured.
+        name: name of the module, without its package.
+        packages: further packages whose versions matter, besides `PACKAGES`.
+        content: the measured figures.
     """
     settings = {key: value for key, value in vars(options).items() if isinstance(value, int | float | str | list)}
     if "folder" in options:
-        settings["folder"] = "FOLDER"  # where it lay on the machine is nobody's business
+        settings["folder"] = "FOLDER"  # the path on this machine is private
     given = {key: value for key, value in settings.items() if value is not False}
     arguments = " ".join(f"--{key.replace('_', '-')} {_shown(value)}".rstrip() for key, value in given.items())
     result = {"benchmark": name, "command": f"python -m benchmarks.{name} {arguments}", "machine": machine(packages)}
     text = json.dumps({**result, **content}, indent=2) + "\n"
     print(text)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text, encoding="utf-8")
+        write_text(options.out, text)
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns what a result depends on: cores, memory, versions of Python and of the packages."""
+    """Returns the properties of the machine: cores, memory, versions of Python and of the packages."""
     return {
-        "cpu": f"{len(os.sched_getaffinity(0))} {platform.machine()} cores",
+        "cpu": f"{available_cores()} {platform.machine()} cores",
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
         "packages": {package: version(package) for package in (*PACKAGES, *packages)},

@@ -1,8 +1,8 @@
-"""Writes the datasets' section of `docs/benchmarks.md` from the results that the other `dataset_*` benchmarks left.
+"""Writes the dataset section of `docs/benchmarks.md` from the results of the other `dataset_*` benchmarks.
 
     python -m benchmarks.dataset_tables benchmarks/results/dataset-*.json --out docs/benchmarks.md
 
-Nothing in it is typed by hand; what stands in the file outside the section stays as it is.
+All figures come from the results. The rest of the file does not change.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ MODEL = {True: "with the generator", False: "without the generator"}
 BEGIN, END = "<!-- dataset_tables: begin -->", "<!-- dataset_tables: end -->"
 TEMPLATE = Path(__file__).with_suffix(".md")
 Result = dict[str, Any]
-Target = tuple[str, str, str, bool | None]  # what, measured, target, whether it was met
+Target = tuple[str, str, str, bool | None]  # quantity, measured, target, whether it was met
 VERDICTS = {True: "met", False: "**missed**", None: "**not decided**: the machine was busy with other work"}
-# A build that got a smaller part of the cores than this was kept from them, and its rate says little.
+# If a build used a smaller part of the cores, other work disturbed it, and its rate is not conclusive.
 ENOUGH_CORES = 0.85
 
 
 def targets(results: Sequence[Result]) -> str:
-    """Returns a table of what was aimed at and what came out of it."""
+    """Returns a table of targets and results."""
     lines = [line for result in results for line in TARGETS.get(result["benchmark"], lambda _: [])(result)]
     rows = [[what, measured, target, VERDICTS[met]] for what, measured, target, met in lines]
-    return table("what | measured | target | ", rows)
+    return table("quantity | measured | target | ", rows)
 
 
 def build_targets(result: Result) -> list[Target]:
-    """What `dataset_build` aims at."""
+    """The targets of `dataset_build`."""
     ratio, what = result["build"]["ratio"], f"{result['rows']:,} rows {pixels(result)}, rate against a bare loop"
     undisturbed = result["cores_busy"] >= ENOUGH_CORES * result["encoding_threads"]
     return [(what, f"{ratio:.2f}", "0.90", ratio >= 0.9 if undisturbed else None)]
 
 
 def memory_targets(result: Result) -> list[Target]:
-    """What `dataset_memory` aims at."""
+    """The targets of `dataset_memory`."""
     growth = result["growth"]
     few, *_, many = (f"{int(rows):,}" for rows in result["peak_bytes"])
     what = f"peak memory, {many} rows against {few}, {MODEL[result['with_model']]}"
@@ -49,7 +49,7 @@ def memory_targets(result: Result) -> list[Target]:
 
 
 def reading_targets(result: Result) -> list[Target]:
-    """What `dataset_reading` aims at."""
+    """The targets of `dataset_reading`."""
     labels, streaming, access = result["labels"], result["streaming"], result["random_access"]
     seconds, whole = labels["seconds"], f"{labels['rows']:,} rows"
     lines = [
@@ -173,7 +173,7 @@ def formats(results: Sequence[Result]) -> str:
 
 
 def commands(results: Sequence[Result]) -> str:
-    """Returns the commands that the results came from, and the machines."""
+    """Returns the commands and the machines of the results."""
     machines = {
         f"{each['cpu']}, {each['memory_gib']} GiB, Python {each['python']}, "
         + ", ".join(f"{name} {version}" for name, version in each["packages"].items())
@@ -206,13 +206,13 @@ def table(head: str, rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_section(text: str, section: str) -> str:
-    """Returns a text with its section between the two marks replaced, or put at its end if it has none.
+    """Returns a text with the section between the two marks replaced, or appended if there are no marks.
 
     Raises:
-        ValueError: if it has only one of the marks.
+        ValueError: if the text has only one of the marks.
     """
     if (BEGIN in text) != (END in text):
-        raise ValueError(f"only one of the marks {BEGIN} and {END} is there")
+        raise ValueError(f"only one of the marks {BEGIN} and {END} exists")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     if not rest:

@@ -1,1 +1,1 @@
-"""Makes the SynFundus-1M dataset repository: plans of conditions, Parquet shards, the dataset card, a contact sheet."""
+"""Builds, checks and converts SynFundus datasets. The commands are in front, their code in subfolders."""

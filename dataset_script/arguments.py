@@ -1,9 +1,11 @@
-"""Types of command-line arguments; what is wrong is said by argparse, with the name of the argument."""
+"""Types of command-line arguments. argparse reports invalid values with the name of the argument."""
 
 from __future__ import annotations
 
 import argparse
 import math
+
+from .schema import LARGEST_IDX
 
 
 def positive_integer(text: str) -> int:
@@ -14,11 +16,13 @@ def positive_integer(text: str) -> int:
 
 
 def row_numbers(text: str) -> list[int]:
-    """Returns the numbers of rows, separated by commas, each once."""
+    """Returns row numbers separated by commas, without duplicates."""
     numbers = text.split(",")
     for number in numbers:
-        if not number.strip().isdecimal():
-            raise argparse.ArgumentTypeError(f"{number!r} is not the number of a row, an integer of 0 or more")
+        if not number.strip().isdecimal() or int(number) > LARGEST_IDX:
+            raise argparse.ArgumentTypeError(
+                f"{number!r} is not the number of a row, an integer of 0 or more and less than 2**63"
+            )
     return list(dict.fromkeys(map(int, numbers)))
 
 

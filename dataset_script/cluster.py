@@ -1,8 +1,7 @@
 """The build as a pipeline step of datatrove, for its executors on a cluster (Slurm, Ray).
 
-`generate` begins the folder (a dataset of one row more or less is another dataset, so it, not the tasks, says how many
-shards there are); then each task makes one shard, and `generate` once more writes the card. With Slurm, one shard a
-task and one GPU each, 64 at once:
+Run `generate --begin-only` to create the folder and decide the number of shards. Then each task builds one shard. Run
+`generate` again to write the card. With Slurm, one shard and one GPU per task, 64 tasks at a time:
 
     python -m dataset_script.generate --num-rows 1000000 --out /shared/synfundus-1m --begin-only
     python - <<'END'
@@ -18,9 +17,9 @@ task and one GPU each, 64 at once:
     END
     python -m dataset_script.generate --num-rows 1000000 --out /shared/synfundus-1m
 
-`RayPipelineExecutor` takes the same step. `skip_completed=False`: the folder knows which shards are whole, and a
-complete one costs its task nothing, not even the loading of the model. A task that is started twice waits for the other
-and then has nothing to do; the common file system must support `flock`.
+`RayPipelineExecutor` takes the same step. Set `skip_completed=False`: the folder knows which shards are complete, and
+the task of a complete shard ends without loading the model. If a task is started twice, the second waits for the first
+and then has nothing to do; this needs a common file system with `flock`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from typing import Any
 from datatrove.pipeline.base import PipelineStep
 
 from .build.folder import BuildFolder, open_build, read_record
-from .build.image_generator import ImageGenerator, Sampling, choose_devices, find_model, load_generator
+from .build.image_generator import ImageGenerator, Model, Sampling, choose_devices, find_model, load_generator
 from .build.record import GenerationRecord
 from .build.shards import build_shard
 from .errors import BuildError
@@ -39,36 +38,49 @@ from .plan.condition_plan import load_plan
 
 
 class BuildShard(PipelineStep):
-    """Makes the shard whose number is the task's rank.
+    """Builds the shard whose number is the task's rank.
 
     Args:
-        out: folder of the dataset, begun by `generate`.
-        model: folder or Hub id of the generator that it was begun with.
-        batch_size: images made at once.
-        device: torch device; the first GPU that the task sees, or the CPU.
+        out: folder of the dataset, created by `generate --begin-only`.
+        model: folder or Hub id of the generator given to `generate`.
+        batch_size: images per batch.
+        device: torch device; by default the first GPU of the task, or the CPU.
+        revision: revision of a generator on the Hub.
+        trust_remote_code: as `--trust-remote-code` of `generate`.
 
     Raises:
-        BuildError: in `run`, if the folder was not begun, or with another generator, or has not as many shards as there
-            are tasks.
+        BuildError: in `run`, if there is no build, if it was begun with another generator, or if the number of tasks is
+            not the number of shards.
     """
 
     type = "Generator"
     name = "SynFundus shard"
 
-    def __init__(self, out: Path, model: str, batch_size: int = 8, device: str | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        model: str,
+        batch_size: int = 8,
+        device: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
         super().__init__()
         self.out = out
         self.model = model
         self.batch_size = batch_size
         self.device = device
+        self.revision = revision
+        self.trust_remote_code = trust_remote_code
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
-        """Makes shard `rank`; passes `data` on."""
+        """Builds shard `rank`; returns `data`."""
         folder = begun_build(self.out)
         if world_size != folder.record.num_shards:
             raise BuildError(f"there are {world_size} tasks, but {self.out} has {folder.record.num_shards} shards")
         if folder.manifest(rank) is None:
-            source = _source(self.model, folder.record, self.device)
+            model = find_model(self.model, self.revision, self.trust_remote_code)
+            source = _source(model, folder.record, self.device)
             build_shard(folder, rank, load_plan(folder.plan), source, self.batch_size)
         self.stat_update("rows", value=len(folder.rows(rank)), unit="shard")
         return data
@@ -90,16 +102,15 @@ def begun_build(out: Path) -> BuildFolder[GenerationRecord]:
 
 
 def begun_shards(out: Path) -> int:
-    """Returns the number of shards of the build that was begun in a folder: the number of tasks."""
+    """Returns the number of shards of a build: the number of tasks to run."""
     return begun_build(out).record.num_shards
 
 
-def _source(model: str, record: GenerationRecord, device: str | None) -> ImageGenerator:
-    found = find_model(model)
-    if (found.name, found.revision) != (record.generator, record.generator_revision):
+def _source(model: Model, record: GenerationRecord, device: str | None) -> ImageGenerator:
+    if (model.name, model.revision) != (record.generator, record.generator_revision):
         raise BuildError(
-            f"the model {model} is {found.name} {found.revision}, but the build was begun with "
+            f"the model in {model.folder} is {model.name} {model.revision}, but the build was begun with "
             f"{record.generator} {record.generator_revision}"
         )
     sampling = Sampling(record.num_inference_steps, record.guidance_scale, record.dtype)
-    return load_generator(found, sampling, choose_devices(device, 1)[0])
+    return load_generator(model, sampling, choose_devices(device, 1)[0])

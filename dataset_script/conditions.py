@@ -1,4 +1,4 @@
-"""Shows what a plan gives: `python -m dataset_script.conditions PLAN --out plot.png`. Nothing is generated."""
+"""Shows the rows of a plan: `python -m dataset_script.conditions PLAN --out plot.png`. Nothing is generated."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline_synfundus.labels import CONDITION_LABELS, DISEASES, READABILITY, UNKNOWN, Label, to_codes
+from synfundus.files import atomic_file
 
 from .arguments import positive_integer
 from .plan.condition_plan import DEFAULT_PLAN, ConditionPlan, load_plan
 from .plan.plan_file import PlanError
 
-# Rows that are drawn to show a plan that does not say how many it is for: a whole cycle of shares.
+# Rows that are drawn by default: one cycle of a plan of shares.
 DEFAULT_ROWS = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 done, 2 refused."""
+    """Runs the command; returns its exit status: 0 done, 2 invalid plan."""
     options = _parse(arguments)
     try:
         plan = load_plan(options.plan)
@@ -36,25 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\nMost frequent combinations of findings:\n\n{combination_table(codes)}")
     if options.out:
         plot(plan, codes, planned, options.out)
-        print(f"\n{options.out} shows them.")
+        print(f"\nThe distribution is drawn in {options.out}.")
     return 0
 
 
 def draw_codes(plan: ConditionPlan, num_rows: int) -> np.ndarray:
-    """Returns the labels of the first rows of a plan: integers of shape (rows, condition labels)."""
+    """Returns the labels of the first rows of a plan: integers of shape (rows, condition labels), -1 for unknown."""
     rows = tqdm(range(num_rows), unit="row", desc="Drawing", disable=num_rows <= DEFAULT_ROWS)
     return np.array([to_codes(plan.row(idx).condition) for idx in rows])
 
 
 def stratum_table(plan: ConditionPlan, num_rows: int) -> str:
-    """Returns how many of the first rows of the plan each stratum has, as text."""
+    """Returns the number of rows of each stratum among the first rows, as text."""
     counts = plan.stratum_counts(num_rows)
     width = max(map(len, counts))
     return "\n".join(f"{name:<{width}}  {count:>9,}  {count / num_rows:7.2%}" for name, count in counts.items())
 
 
 def label_table(codes: np.ndarray) -> str:
-    """Returns how many rows have each value of each label, as text."""
+    """Returns the number of rows with each value of each label, as text."""
     lines = []
     for column, label in enumerate(CONDITION_LABELS):
         for value, count in zip(*np.unique(codes[:, column], return_counts=True), strict=True):
@@ -64,7 +65,7 @@ def label_table(codes: np.ndarray) -> str:
 
 
 def combination_table(codes: np.ndarray, most: int = 12) -> str:
-    """Returns the most frequent sets of diseases and unreadable parts of those with more than one, as text."""
+    """Returns the most frequent combinations of two or more diseases, as text."""
     shown = _findings(codes)
     together = shown[shown.sum(axis=1) > 1]
     if not len(together):
@@ -79,18 +80,18 @@ def combination_table(codes: np.ndarray, most: int = 12) -> str:
 
 
 def co_occurrence(codes: np.ndarray) -> np.ndarray:
-    """Returns the share of rows that have both of two diseases, on the diagonal one; shape (diseases, diseases)."""
+    """Returns the share of rows with both of two diseases (on the diagonal: with one); shape (diseases, diseases)."""
     shown = _findings(codes).astype(float)
     return shown.T @ shown / len(codes)
 
 
 def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path) -> None:
-    """Draws the strata, the labels, and which diseases occur together.
+    """Draws the distribution of strata and labels, and the co-occurrence of diseases.
 
     Args:
         plan: the plan.
         codes: labels of rows, see `draw_codes`.
-        num_rows: rows that the strata are counted in.
+        num_rows: number of rows for which strata are counted.
         path: PNG file to write.
     """
     from matplotlib.figure import Figure
@@ -122,17 +123,17 @@ def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path) -> N
                 color="white" if share > 15 else "black",
             )
     pairs.set_title("rows with both diseases, %")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=110)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def _findings(codes: np.ndarray) -> np.ndarray:
-    """Which diseases each row has; booleans of shape (rows, diseases)."""
+    """Returns the diseases of each row; booleans of shape (rows, diseases)."""
     return codes[:, : len(DISEASES)] > 0
 
 
 def _label_shares(codes: np.ndarray) -> list[tuple[str, float]]:
-    """The share of rows, in percent, with each value that is not the healthy or readable one."""
+    """Returns the share of rows, in percent, with each value other than the healthy or readable one."""
     shares = []
     for column, label in enumerate((*DISEASES, *READABILITY)):
         for value in range(label.cardinality):
@@ -149,7 +150,7 @@ def _value_name(label: Label, value: int) -> str:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m dataset_script.conditions", description="Shows which rows a plan gives. Nothing is generated."
+        prog="python -m dataset_script.conditions", description="Shows the rows of a plan. Nothing is generated."
     )
     add = parser.add_argument
     add("plan", type=Path, nargs="?", default=DEFAULT_PLAN, metavar="PLAN", help="plan file (synfundus-1m.yaml)")

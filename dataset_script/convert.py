@@ -1,7 +1,8 @@
 """Converts the published SynFundus-1M release to Parquet: `python -m dataset_script.convert RELEASE --out FOLDER`.
 
-The folder has the layout of `build_folder`, which `load_dataset` reads. Images keep their bytes; zips stay packed.
-Killed at any moment, it loses at most the shard in flight; the same command again goes on.
+The result has the layout of `build.folder`, which `load_dataset` reads. Image files are copied without decoding, zip
+files are not unpacked. The conversion can be killed at any moment and loses at most one shard; run the same command
+again to continue.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from synfundus.files import write_text
 from .build.folder import BuildFolder, open_build
 from .build.record import ConversionRecord
 from .card.published_release import write_release_card
+from .card.tables import count_labels, unknown_text
 from .errors import BuildError
 from .published_release.annotation import EXAMPLES, Problem, PublishedReleaseError, report
 from .published_release.source import SHARD_ROWS, PublishedRelease, scan_release
@@ -27,7 +29,7 @@ from .schema import FOLDERS, config_features
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 done, 2 refused, 130 interrupted."""
+    """Runs the command; returns its exit status: 0 done, 2 invalid input, 130 interrupted."""
     options = _parse(arguments)
     try:
         _run(options)
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"convert: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The same command again goes on where {options.out} stands.", file=sys.stderr)
+        print(f"\nInterrupted. Run the same command again to continue {options.out}.", file=sys.stderr)
         return 130
     return 0
 
@@ -56,9 +58,10 @@ def _run(options: argparse.Namespace) -> None:
         return
     _check_space(folder, missing, release)
     _convert_shards(folder, missing, release)
+    counted = count_labels(folder)
     with folder.locked_folder():
-        write_release_card(folder)
-    print(f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards.")
+        write_release_card(folder, counted)
+    print(f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards. {unknown_text(counted)}")
 
 
 def _find_rows(options: argparse.Namespace) -> PublishedRelease:
@@ -72,10 +75,10 @@ def _find_rows(options: argparse.Namespace) -> PublishedRelease:
 
 
 def _convert_shards(folder: BuildFolder[ConversionRecord], missing: list[int], release: PublishedRelease) -> None:
-    """Writes the missing shards, but those with a bad image.
+    """Writes the missing shards, except those with an unusable image.
 
     Raises:
-        PublishedReleaseError: in the end, with all bad images.
+        PublishedReleaseError: at the end, with all unusable images.
     """
     problems: list[Problem] = []
     done = len(release) - sum(len(folder.rows(shard)) for shard in missing)
@@ -95,7 +98,7 @@ def _convert_shard(
     rows = folder.rows(shard)
     schemas = {config: config_features(config).arrow_schema for config in FOLDERS}
     with folder.locked_shard(shard):
-        if folder.manifest(shard) is not None:  # another process was faster
+        if folder.manifest(shard) is not None:  # another process built it
             progress.update(len(rows))
             return
         with folder.open_shard(shard, schemas) as files:
@@ -114,8 +117,8 @@ def _check_space(folder: BuildFolder[ConversionRecord], missing: list[int], rele
 
 
 def _checksum(release: PublishedRelease) -> str:
-    """Checksum of what the rows are. Sizes and places of images are left out: a damaged one may be replaced, and a zip
-    unpacked, while the conversion stands."""
+    """Returns a checksum of the rows. It excludes the sizes and folders of images, so that a damaged image may be
+    replaced, or a zip unpacked, before the conversion is continued."""
     digest = hashlib.sha256(release.idx.tobytes())
     digest.update(release.codes.tobytes())
     for file in release.files:
@@ -132,13 +135,13 @@ def _write_report(out: Path, release: str, problems: Sequence[Problem]) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_script.convert",
-        description="Converts the published SynFundus-1M release, as downloaded, to a folder of Parquet files. The "
-        "same command again goes on with an interrupted conversion.",
+        description="Converts the published SynFundus-1M release, as downloaded, to a folder of Parquet files. Run "
+        "the same command again to continue an interrupted conversion.",
     )
     add = parser.add_argument
     add("release", type=Path, metavar="RELEASE", help="folder with the CSV file, and folders or zips of PNG files")
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the dataset")
-    add("--shard-rows", type=int, default=SHARD_ROWS, metavar="N", help="rows in a Parquet shard (%(default)s)")
+    add("--shard-rows", type=int, default=SHARD_ROWS, metavar="N", help="rows per Parquet shard (%(default)s)")
     add("--skip-problems", action="store_true", help="leave out rows with a problem, such as a missing file")
     return parser.parse_args(arguments)
 

@@ -1,10 +1,10 @@
 """Builds the dataset: `python -m dataset_script.generate --num-rows 64 --out synfundus-1m`.
 
-Killed at any moment, it loses at most the shard in flight of each worker; the same command again goes on, and does
-nothing when the dataset is complete. The same command started twice at once, here or on another machine with the same
-files, shares the work.
+The build can be killed at any moment and loses at most one shard per worker. Run the same command again to continue; it
+does nothing if the dataset is complete. Several processes, also on other machines with the same file system, can run
+the same command to share the work.
 
-`--rows 123456,7` makes the images of these rows alone, as files in `--out`.
+`--rows 123456,7` generates the images of these rows only, as files in `--out`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from synfundus.files import write_text
 from .arguments import positive_integer, row_numbers, scale
 from .build.folder import BuildFolder, open_build, read_record
 from .build.image_format import FORMATS
-from .build.image_generator import DEFAULT_MODEL, DTYPES, Model, Sampling, choose_devices, find_model, load_generator
+from .build.image_generator import (
+    DEFAULT_MODEL,
+    DTYPES,
+    Model,
+    Sampling,
+    choose_devices,
+    choose_sampling,
+    find_model,
+    load_generator,
+)
 from .build.record import GenerationRecord
 from .build.shard_size import FEW_ROWS, FEW_SHARDS, choose_shard_rows, measure_image_bytes
 from .build.shards import Source
@@ -36,7 +45,7 @@ from .plan.plan_file import PlanError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 done, 1 failed, 2 refused, 130 interrupted."""
+    """Runs the command; returns its exit status: 0 done, 1 failed, 2 invalid arguments, 130 interrupted."""
     options = _parse(arguments)
     try:
         _run(options)
@@ -44,22 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"generate: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"generate: error: {error}. Nothing complete is lost: the same command again goes on", file=sys.stderr)
+        print(
+            f"generate: error: {error}. Complete shards are kept. Run the same command again to continue",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The same command again goes on where {options.out} stands.", file=sys.stderr)
+        print(f"\nInterrupted. Run the same command again to continue {options.out}.", file=sys.stderr)
         return 130
     return 0
 
 
 def _run(options: argparse.Namespace) -> None:
     plan = load_plan(options.plan)
-    model = find_model(options.model)
-    sampling = Sampling(
-        num_inference_steps=options.num_inference_steps or model.num_inference_steps,
-        guidance_scale=model.guidance_scale if options.guidance_scale is None else options.guidance_scale,
-        dtype=options.dtype,
-    )
+    model = find_model(options.model, options.revision, options.trust_remote_code)
+    sampling = choose_sampling(model, options.num_inference_steps, options.guidance_scale, options.dtype)
     devices = choose_devices(options.device, options.workers)
     make_source = partial(load_generator, model, sampling)
     if options.rows:
@@ -75,7 +83,7 @@ def _run(options: argparse.Namespace) -> None:
     with folder.locked_folder():
         write_text(folder.plan, plan_text(options.plan, plan))
         if missing:
-            folder.card.unlink(missing_ok=True)  # it says that the dataset is complete
+            folder.card.unlink(missing_ok=True)  # a card means that the dataset is complete
     if options.begin_only:
         print(f"{folder.path} is begun: {record.num_rows} rows in {record.num_shards} shards.")
         return
@@ -94,14 +102,14 @@ def _make_record(
     sampling: Sampling,
     make_source: Callable[[], Source],
 ) -> GenerationRecord:
-    """What this build is asked for. The number of rows of a shard is measured, where neither the caller nor an earlier
-    run of the same build says it."""
+    """Returns the record of the build. `shard_rows` comes from the command line, from an earlier run of the same build,
+    or else from the measured size of images."""
     num_rows = options.num_rows or plan.num_rows
     if num_rows is None:
-        raise BuildError(f"the plan {options.plan} says nothing of rows; give --num-rows")
+        raise BuildError(f"the plan {options.plan} gives no number of rows; give --num-rows")
     shard_rows = options.shard_rows or (read_record(options.out) or {}).get("shard_rows")
     if shard_rows is None:
-        few = num_rows <= FEW_SHARDS * FEW_ROWS  # far from the size of one shard, whatever the images
+        few = num_rows <= FEW_SHARDS * FEW_ROWS  # far below the size of one shard, whatever the images
         image_bytes = 0.0 if few else measure_image_bytes(plan, make_source(), options.image_format, num_rows)
         shard_rows = choose_shard_rows(num_rows, image_bytes)
     return GenerationRecord(
@@ -134,26 +142,31 @@ def _build(
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_script.generate",
-        description="Builds a SynFundus dataset. The same command again goes on with an interrupted build.",
+        description="Builds a SynFundus dataset. Run the same command again to continue an interrupted build.",
     )
     add = parser.add_argument
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument(
-        "--num-rows", type=positive_integer, metavar="N", help="rows of the dataset, one image each (the plan's)"
+        "--num-rows",
+        type=positive_integer,
+        metavar="N",
+        help="rows of the dataset, one image each (default: the plan's)",
     )
-    rows.add_argument("--rows", type=row_numbers, metavar="I,J,...", help="make the images of these rows alone")
+    rows.add_argument("--rows", type=row_numbers, metavar="I,J,...", help="generate the images of these rows only")
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the dataset, or of the images of --rows")
     add("--plan", type=Path, default=DEFAULT_PLAN, metavar="FILE", help="plan of conditions (synfundus-1m.yaml)")
     add("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the generator (pipeline_synfundus)")
+    add("--revision", metavar="REV", help="branch, tag or commit of a generator on the Hub (its default branch)")
+    add("--trust-remote-code", action="store_true", help="run the code in the generator's repository")
     add("--image-format", choices=FORMATS, default="png", help="format of the image files (%(default)s)")
-    add("--shard-rows", type=positive_integer, metavar="N", help="rows in a Parquet shard (what makes some 500 MB)")
-    add("--batch-size", type=positive_integer, default=8, metavar="N", help="images generated at once (%(default)s)")
-    add("--num-inference-steps", type=positive_integer, metavar="N", help="denoising steps an image (the model's own)")
-    add("--guidance-scale", type=scale, metavar="S", help="guidance; 1 is none (the model's own)")
+    add("--shard-rows", type=positive_integer, metavar="N", help="rows per Parquet shard (as many as fit 500 MB)")
+    add("--batch-size", type=positive_integer, default=8, metavar="N", help="images per batch (%(default)s)")
+    add("--num-inference-steps", type=positive_integer, metavar="N", help="denoising steps (the model's default)")
+    add("--guidance-scale", type=scale, metavar="S", help="guidance scale; 1 means none (the model's default)")
     add("--dtype", choices=DTYPES, default="float32", help="floating-point type of the model (%(default)s)")
-    add("--device", help="torch device (all GPUs if there are any)")
+    add("--device", help="torch device (all GPUs, or the CPU)")
     add("--workers", type=positive_integer, default=1, metavar="N", help="processes, on the GPUs in turn (%(default)s)")
-    add("--begin-only", action="store_true", help="leave the shards to the tasks of a cluster, see cluster.py")
+    add("--begin-only", action="store_true", help="only create the folder, for the tasks of a cluster; see cluster.py")
     return parser.parse_args(arguments)
 
 

@@ -14,6 +14,7 @@ from pipeline_synfundus.labels import CONDITION_LABELS
 FOLDERS = {"default": "data", "labels": "labels"}
 # Rows in a row group with images: a reader holds one row group in memory, 100 MB at 512x512 pixels.
 ROW_GROUP = 256
+LARGEST_IDX = 2**63 - 1  # the column `idx` is int64
 
 
 def features(images: bool = True) -> datasets.Features:

@@ -1,19 +1,19 @@
-"""The dataset's builder, and its loading script: SynFundus-1M from a folder, as images with fifteen label columns.
+"""The dataset builder, also a loading script: SynFundus-1M from a folder, as images with fifteen label columns.
 
-The folder is the published release as downloaded (see `release_source`), or a dataset that `dataset_script.generate`
-built. Images are neither unpacked nor decoded: their bytes are handed on.
+The folder is a copy of the published release (see `published_release`), or a dataset built by `dataset_script.generate`
+or `dataset_script.convert`. Image files are passed on without unpacking or decoding.
 
-With `datasets` up to 3.6 this file is a loading script, run where `pipeline_synfundus` can be imported:
+With `datasets` up to 3.6 this file is a loading script. The project must be importable: run it at the root of a clone.
 
     load_dataset("dataset_script/synfundus_1m.py", data_dir="SynFundus-1M", trust_remote_code=True)
 
-Later versions have no loading scripts; there the builder is imported:
+Later versions of `datasets` do not run loading scripts. There, import the builder:
 
     builder = SynFundus1M(data_dir="SynFundus-1M")
     builder.as_streaming_dataset(split="train")  # or download_and_prepare(), then as_dataset()
 
-And `python -m dataset_script.synfundus_1m SynFundus-1M --out synfundus-1m` makes the folder of Parquet files of it that
-every version loads.
+`python -m dataset_script.convert SynFundus-1M --out synfundus-1m` converts the release to Parquet files that every
+version loads.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ from dataset_script.published_release.image_files import SIZE
 from dataset_script.published_release.source import SHARD_ROWS, PublishedRelease, load_release
 from dataset_script.schema import FOLDERS, ROW_GROUP, config_features
 
-DESCRIPTION = (
-    f"Synthetic retinal fundus photographs, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
-)
+DESCRIPTION = f"Synthetic retinal fundus images, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
 CITATION = """@article{shang2023synfundus,
   title   = {SynFundus-1M: A High-quality Million-scale Synthetic fundus images Dataset with Fifteen Types of
              Annotation},
@@ -49,10 +47,10 @@ CITATION = """@article{shang2023synfundus,
 
 @dataclass
 class SynFundusConfig(datasets.BuilderConfig):
-    """`default` has images and labels, `labels` the labels alone. `data_dir` is the folder, see above."""
+    """`default` has images and labels, `labels` the labels only. `data_dir` is the folder, see above."""
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
-        """Returns the name of the cache's folder. Another folder, or one that has changed, gets a new one."""
+        """Returns the name of the cache folder, which depends on the path and the content of `data_dir`."""
         if self.data_dir is not None:
             config_kwargs = {**config_kwargs, "data_dir": _fingerprint(os.path.abspath(self.data_dir), self.name)}
         return super().create_config_id(config_kwargs, custom_features)
@@ -95,14 +93,14 @@ class SynFundus1M(datasets.ArrowBasedBuilder):
 
 
 def _parquet_files(folder: str, config: str) -> list[str]:
-    """Returns the files of a built dataset; none for the folder of a release.
+    """Returns the Parquet files of a built dataset; an empty list for a copy of the release.
 
     Raises:
-        ValueError: if the build was not finished.
+        ValueError: if the build is not complete.
     """
     files = sorted(glob.glob(os.path.join(glob.escape(folder), FOLDERS[config], "*.parquet")))
     if files and not os.path.exists(os.path.join(folder, "README.md")):
-        raise ValueError(f"{folder} has no README.md: its build is not finished. Repeat the command that began it")
+        raise ValueError(f"{folder} has no README.md: its build is not finished. Run the command that began it again")
     return files
 
 
@@ -113,7 +111,7 @@ def _parquet_tables(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _fingerprint(folder: str, config: str) -> str:
-    """Returns a checksum of what the folder holds, as far as the places, sizes and times of its tables tell."""
+    """Returns a checksum of the paths, sizes and times of the folder's tables."""
     digest = hashlib.sha256(folder.encode())
     for file in _parquet_files(folder, config) or [find_annotation(folder)]:
         status = os.stat(file)

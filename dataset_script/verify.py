@@ -1,7 +1,7 @@
 """Checks a dataset: `python -m dataset_script.verify synfundus-1m`.
 
-Every shard is compared with its manifest, every image decoded, every label compared with the plan. `--sample 200`
-checks the sizes of all shards, the numbers and labels of all rows, and 200 images.
+It compares every shard with its manifest and every label with the plan, and decodes every image. `--sample 200` checks
+the sizes of all shards, the numbers and labels of all rows, and 200 images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .verification.images import ImageChecker, choose_sample
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 sound, 1 problems found, 2 refused, 130 interrupted."""
+    """Runs the command; returns its exit status: 0 sound, 1 problems found, 2 not a dataset, 130 interrupted."""
     options = _parse(arguments)
     try:
         folder, plan = open_dataset(options.folder)
@@ -45,7 +45,7 @@ def open_dataset(path: Path) -> tuple[BuildFolder[GenerationRecord], ConditionPl
     """Returns a dataset that `dataset_script.generate` built, and its plan.
 
     Raises:
-        BuildError: if the folder holds none.
+        BuildError: if the folder holds no dataset.
         PlanError: if its plan cannot be read.
     """
     content = read_record(path)
@@ -64,10 +64,10 @@ def verify(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, sample: i
     Args:
         folder: the dataset.
         plan: its plan.
-        sample: number of images that are looked at, and of no shard the checksum; all if None.
+        sample: number of images to check; then no checksums are computed. None for all images.
 
     Returns:
-        The checks, in the order in which they are reported.
+        The checks, in the order of the report.
     """
     checks = Checks()
     check_folder(folder, plan, checks)
@@ -86,7 +86,7 @@ def verify(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, sample: i
 
 
 def table(checks: Iterable[Check]) -> str:
-    """Returns the checks as a table, and examples of what is wrong below it."""
+    """Returns the checks as a table, with examples of problems below it."""
     lines = [("check", "checked", "problems"), *(_line(check) for check in checks)]
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     text = [f"{name:<{widths[0]}}  {checked:>{widths[1]}}  {wrong:>{widths[2]}}" for name, checked, wrong in lines]
@@ -107,9 +107,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m dataset_script.verify", description="Checks a dataset that dataset_script.generate built."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the dataset")
-    parser.add_argument(
-        "--sample", type=positive_integer, metavar="N", help="look at N images only, and compute no checksums"
-    )
+    parser.add_argument("--sample", type=positive_integer, metavar="N", help="check N images only, and no checksums")
     return parser.parse_args(arguments)
 
 

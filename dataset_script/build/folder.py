@@ -1,4 +1,4 @@
-"""The folder a dataset is built in.
+"""The folder that a dataset is built in.
 
 ```
 README.md                          the card, written last
@@ -6,12 +6,12 @@ samples.png                        the picture in it
 plan.yaml                          the plan
 data/train-00000-of-00004.parquet  rows with images
 labels/train-00000-of-00004.parquet  the same rows without images
-.build/build.json                  what was asked for: plan, generator, number of rows, settings
-.build/00000-of-00004.json         one manifest a shard, written last: the shard is complete
-.build/00000-of-00004.lock         there while a process makes the shard
+.build/build.json                  the record: plan, generator, number of rows, settings
+.build/00000-of-00004.json         one manifest per shard, written last: the shard is complete
+.build/00000-of-00004.lock         exists while a process builds the shard
 ```
 
-`datasets` reads only what the card names, and passes over hidden folders even without it.
+`datasets` reads only the files that the card names, and ignores hidden folders.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ RecordT = TypeVar("RecordT", bound=BuildRecord)
 
 @dataclass(frozen=True)
 class BuildFolder(Generic[RecordT]):
-    """A folder and the record of the build in it; `open_build` makes one."""
+    """A folder and the record of its build; `open_build` creates or opens one."""
 
     path: Path
     record: RecordT
 
     @property
     def card(self) -> Path:
-        """The card; once it is there, the dataset is complete."""
+        """The card; written last, so a dataset with a card is complete."""
         return self.path / "README.md"
 
     @property
     def samples(self) -> Path:
-        """The picture that the card shows."""
+        """The contact sheet in the card."""
         return self.path / "samples.png"
 
     @property
@@ -67,10 +67,10 @@ class BuildFolder(Generic[RecordT]):
         return self.path / FOLDERS[config] / f"train-{self._name(shard)}.parquet"
 
     def manifest(self, shard: int) -> dict[str, dict[str, Any]] | None:
-        """Returns the sizes and checksums of a complete shard's files, by config; None for a shard to be made.
+        """Returns the sizes and checksums of a complete shard's files, by config; None for an incomplete shard.
 
-        A file that is gone or has another size makes its shard one to be made. Checksums are not computed here: that
-        takes as long as reading the dataset, and `dataset_script.verify` does it.
+        A shard is incomplete if a file is missing or has another size. Checksums are not computed here, because that
+        would take as long as reading the dataset; `dataset_script.verify` does it.
         """
         try:
             files = self.read_manifest(shard)["files"]
@@ -80,33 +80,33 @@ class BuildFolder(Generic[RecordT]):
         return files if whole else None
 
     def read_manifest(self, shard: int) -> dict[str, Any]:
-        """Returns what was written down when the shard was complete, without looking at its files.
+        """Returns the manifest that was written when the shard was completed, without checking its files.
 
         Raises:
-            FileNotFoundError: if the shard was never complete.
+            FileNotFoundError: if the shard was never completed.
             ValueError: if its manifest is damaged.
         """
         return json.loads(self._hidden_file(shard, "json").read_text(encoding="utf-8"))
 
     def missing_shards(self) -> list[int]:
-        """Returns the shards that are still to be made."""
+        """Returns the numbers of the incomplete shards."""
         return [shard for shard in range(self.record.num_shards) if self.manifest(shard) is None]
 
     def locked_shard(self, shard: int, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
-        """Holds the lock that whoever makes this shard must have, see `files.locked`."""
+        """Holds the lock of a shard, required to build it; see `files.locked`."""
         return locked(self._hidden_file(shard, "lock"), wait)
 
     def locked_folder(self) -> contextlib.AbstractContextManager[bool]:
-        """Waits for and holds the lock for what is written once a build: the plan, the card."""
+        """Waits for and holds the lock of the files that are written once per build: the plan, the card."""
         return locked(_lock_file(self.path))
 
     @contextlib.contextmanager
     def open_shard(self, shard: int, schemas: dict[str, pa.Schema]) -> Iterator[dict[str, ParquetFile]]:
-        """Opens the files of a shard for writing, by config; marks it complete when all was written.
+        """Opens the files of a shard for writing, by config; writes its manifest when the block ends without an error.
 
-        The caller holds the shard's lock. An error leaves the shard one to be made.
+        The caller holds the shard's lock. After an error the shard is incomplete.
         """
-        self._hidden_file(shard, "json").unlink(missing_ok=True)  # what it says of earlier files holds no longer
+        self._hidden_file(shard, "json").unlink(missing_ok=True)  # it describes the previous files
         with contextlib.ExitStack() as stack:
             files = {
                 config: stack.enter_context(parquet_file(self.file(config, shard), schema))
@@ -138,15 +138,15 @@ class BuildFolder(Generic[RecordT]):
 
 
 def open_build(path: Path, record: RecordT) -> BuildFolder[RecordT]:
-    """Returns the folder of a build, begun or to be gone on with.
+    """Starts a build, or opens the folder of an earlier one to continue it.
 
     Raises:
-        BuildError: if the folder holds another build, or anything else.
+        BuildError: if the folder holds another build or other files.
     """
     file = _record_file(path)
     foreign = path.exists() and (not path.is_dir() or any(entry.name != ".build" for entry in path.iterdir()))
-    if foreign and not file.exists():  # asked last: a build that begins this moment writes its record first
-        raise BuildError(f"{path} exists and holds no build; give --out a new or an empty folder")
+    if foreign and not file.exists():  # checked last: a build that starts now writes its record first
+        raise BuildError(f"{path} exists and holds no build; give --out a new or empty folder")
     if not file.exists():
         with locked(_lock_file(path)):
             if not file.exists():
@@ -156,7 +156,7 @@ def open_build(path: Path, record: RecordT) -> BuildFolder[RecordT]:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Returns what the build in a folder was asked for, by field; None if no build was begun there.
+    """Returns the record of the build in a folder, by field; None if there is no build.
 
     Raises:
         BuildError: if the record is damaged.
@@ -185,7 +185,9 @@ def _check_same(path: Path, record: BuildRecord) -> None:
     earlier = read_record(path) or {}
     absent = [field for field in asdict(record) if field not in earlier]
     if absent:
-        raise BuildError(f"{_record_file(path)} says nothing of {', '.join(absent)}; give --out a new folder")
+        raise BuildError(
+            f"{_record_file(path)} has no {', '.join(absent)}: an earlier version wrote it; give --out a new folder"
+        )
     differences = [
         f"{field} was {earlier[field]}, now it is {value}"
         for field, value in asdict(record).items()
@@ -193,6 +195,6 @@ def _check_same(path: Path, record: BuildRecord) -> None:
     ]
     if differences:
         raise BuildError(
-            f"{path} was begun with other arguments: {'; '.join(differences)}. Repeat the earlier arguments to go on "
-            "with it, or give --out a new folder"
+            f"{path} was begun with other arguments: {'; '.join(differences)}. Repeat the earlier arguments to "
+            "continue that build, or give --out a new folder"
         )

@@ -1,4 +1,4 @@
-"""How many rows a shard has, where nobody says so: near 500 MB, in a number of shards that nodes can share evenly."""
+"""The default number of rows per shard: shards of about 500 MB, in a number that divides evenly among nodes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from ..plan.condition_plan import ConditionPlan
 from .image_format import encode_image, image_facts
 from .shards import Source
 
-# The size that the Hub recommends and that datasets' own `push_to_hub` aims at.
+# The size that the Hub recommends and that `push_to_hub` of datasets uses.
 SHARD_BYTES = 500_000_000
-# Not fewer than this many shards, of FEW_ROWS or more: eight devices can share them, and an interruption loses at most
-# an eighth of the work.
+# At least this many shards of FEW_ROWS or more: eight devices can share the work, and an interruption loses at most an
+# eighth of it.
 FEW_SHARDS, FEW_ROWS = 8, 64
-# `split_dataset_by_node` gives each node whole shards if their number is a multiple of the number of nodes.
+# `split_dataset_by_node` assigns whole shards if their number is a multiple of the number of nodes.
 LARGEST_DIVISOR = 64
 SAMPLE = 16
 
 
 def measure_image_bytes(plan: ConditionPlan, source: Source, image_format: str, num_rows: int) -> float:
-    """Returns the mean size of an image file, of rows spread over the dataset.
+    """Returns the mean size in bytes of the image files of a sample of rows.
 
     Args:
-        plan: gives the rows.
-        source: makes the images.
+        plan: the plan of the rows.
+        source: generates the images.
         image_format: a key of `image_format.FORMATS`.
         num_rows: rows of the dataset.
     """
@@ -38,17 +38,17 @@ def choose_shard_rows(num_rows: int, image_bytes: float) -> int:
 
     Args:
         num_rows: rows of the dataset.
-        image_bytes: mean size of an image file.
+        image_bytes: mean size of an image file in bytes.
     """
     few = max(1, min(FEW_SHARDS, num_rows // FEW_ROWS))
     return math.ceil(num_rows / friendly_count(max(num_rows * image_bytes / SHARD_BYTES, few)))
 
 
 def friendly_count(shards: float) -> int:
-    """Returns a whole number near `shards` that is divisible by many powers of two.
+    """Returns an integer near `shards` that is divisible by many powers of two.
 
-    Up to 8 the nearest power of two; then, within a quarter, a multiple of the largest one that is at most half of it,
-    and at most 64.
+    Up to 8, this is the nearest power of two. Above, it is within 25 % of `shards`, and a multiple of the largest power
+    of two up to `shards` / 2 and up to 64.
     """
     if shards < FEW_SHARDS:
         return 2 ** round(math.log2(max(shards, 1)))

@@ -1,4 +1,4 @@
-"""Writes a Parquet file as its rows come, so that memory does not grow with the file."""
+"""Writes a Parquet file incrementally, so that memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..schema import ROW_GROUP
 
 
 class ParquetFile:
-    """A Parquet file that is being written; `parquet_file` opens one.
+    """A Parquet file open for writing; `parquet_file` opens one.
 
     Attributes:
-        image_size: width and height of the images in it, in pixels; whoever writes them sets it.
+        image_size: width and height of its images, in pixels; set by the code that writes them.
     """
 
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
@@ -31,23 +31,23 @@ class ParquetFile:
         self._arrow_bytes = 0
 
     def write(self, table: pa.Table) -> None:
-        """Writes rows: those with images as row groups of at most `ROW_GROUP`, labels alone as one."""
+        """Writes rows: with images, in row groups of at most `ROW_GROUP`; without images, in one row group."""
         self._writer.write_table(table, row_group_size=ROW_GROUP if "image" in table.column_names else None)
         self._rows += table.num_rows
         self._arrow_bytes += table.nbytes
 
     def close(self) -> None:
-        """Writes the end of the file, which its reader needs first."""
+        """Writes the footer of the file."""
         self._writer.close()
 
     def abandon(self) -> None:
-        """Lets go of the writer, which would otherwise write the end of the file when it is collected."""
+        """Closes the writer without writing: it would otherwise write a footer when it is garbage-collected."""
         self._file.broken = True
         self._writer.close()
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Size and checksum of what was written, its rows, the bytes that they take in memory, and `image_size`."""
+        """Size and SHA-256 of the file, its number of rows, their size in memory in bytes, and `image_size`."""
         return {
             "bytes": self._file.bytes,
             "sha256": self._file.digest.hexdigest(),
@@ -59,7 +59,7 @@ class ParquetFile:
 
 @contextlib.contextmanager
 def parquet_file(path: Path, schema: pa.Schema) -> Iterator[ParquetFile]:
-    """Opens a Parquet file for writing, which takes its name only when it is whole and on the disk."""
+    """Opens a Parquet file for writing. It gets its name only after it is complete and synced to the disk."""
     with atomic_file(path) as raw:
         file = ParquetFile(raw, schema)
         try:
@@ -71,10 +71,10 @@ def parquet_file(path: Path, schema: pa.Schema) -> Iterator[ParquetFile]:
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:
-    """How Parquet is written.
+    """Returns the options of the Parquet writer.
 
-    The page index lets a filter by label pass over pages; content-defined chunking lets the Hub store an edited file as
-    its difference. Images are compressed already, and statistics or a dictionary of them say nothing.
+    The page index lets readers skip pages. Content-defined chunking lets the Hub store only the changed chunks of an
+    edited file. Images are compressed already, so they get no compression, statistics or dictionary.
     """
     columns = [name for name in schema.names if name != "image"]
     return {
@@ -87,7 +87,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
 
 
 class _HashingFile:
-    """A file for writing that takes the checksum and the size of what passes."""
+    """A file for writing that computes the checksum and the size of its content."""
 
     closed = False
     mode = "wb"

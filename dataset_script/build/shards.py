@@ -1,12 +1,11 @@
-"""Builds shards: images from a source, encoded and written by other threads while the source makes the next ones.
+"""Builds shards: other threads encode and write images while the source generates the next ones.
 
-A shard needs nothing of the others, and whoever makes one holds its lock. So any number of processes, on any number of
-machines with a common file system, may build one folder at once; a shard whose maker dies is made by the next.
+Shards are independent, and a process holds the lock of the shard that it builds. So any number of processes, on any
+number of machines with a common file system, can build one folder together. If one dies, another builds its shard.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,29 +14,31 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from synfundus.cores import available_cores
+
 from ..errors import BuildError
 from ..plan.condition_plan import ConditionPlan, Row
 from ..schema import FOLDERS, ROW_GROUP, config_features, features
 from .folder import BuildFolder
-from .image_format import FORMATS, encode_image, image_facts
+from .image_format import FORMATS, encode_row
 from .record import GenerationRecord
 from .shard_writer import ParquetFile
 from .tables import image_table
 
-# Encoding threads. Pillow works without Python's lock.
-ENCODERS = os.cpu_count() or 1
-# Images that a thread encodes in one go: handing over small ones one by one takes a good part of encoding them.
+# Encoding threads. Pillow releases Python's global lock.
+ENCODERS = available_cores()
+# Images that a thread encodes per task: for small images, one task per image would cost much of the encoding time.
 PIECE = 4
-# What bounds the memory: the source waits while more pieces than this are to be encoded (a batch may always be), and
-# while a row group is being written when the next one is ready.
+# Bounds the memory: the source waits while more pieces than this (and more than one batch) are to be encoded, and while
+# a row group is being written when the next one is complete.
 PIECES = 4 * ENCODERS
 
 
 class Source(Protocol):
-    """Makes images; `generator.Generator` is one."""
+    """Generates images; `image_generator.ImageGenerator` is one."""
 
     def __call__(self, rows: Sequence[Row]) -> np.ndarray:
-        """Returns one image a row: uint8 of shape (rows, height, width, 3), RGB."""
+        """Returns one image per row: uint8 of shape (rows, height, width, 3), RGB."""
 
 
 Advance = Callable[[int], object]
@@ -50,17 +51,17 @@ def build_missing_shards(
     batch_size: int,
     advance: Advance = lambda _: None,
 ) -> None:
-    """Makes all missing shards that nobody else makes, waits for those that somebody does, and makes what they left.
+    """Builds unlocked shards, waits for locked ones, then builds those left unfinished.
 
     Args:
-        folder: where to.
-        plan: gives the rows.
-        source: makes the images.
-        batch_size: images made at once.
-        advance: told how many images were made, after each batch.
+        folder: the folder of the build.
+        plan: the plan of the rows.
+        source: generates the images.
+        batch_size: images per batch.
+        advance: called after each batch with its number of images.
 
     Raises:
-        BuildError: if the source makes images of different sizes.
+        BuildError: if the source generates images of different sizes.
         OSError: if a file cannot be written.
     """
     for wait in (False, True):
@@ -77,10 +78,10 @@ def build_shard(
     advance: Advance = lambda _: None,
     wait: bool = True,
 ) -> None:
-    """Makes one shard, unless it is complete when its lock is had; see `build_missing_shards`.
+    """Builds one shard, unless it is complete when its lock is acquired; see `build_missing_shards`.
 
     Args:
-        wait: whether to wait for somebody else who is making it; otherwise it is left to them.
+        wait: whether to wait while another process builds the shard; otherwise it is skipped.
     """
     with folder.locked_shard(shard, wait) as mine:
         if mine and folder.manifest(shard) is None:
@@ -89,12 +90,12 @@ def build_shard(
                 _fill(_ShardFiles(files, folder.record), folder.rows(shard), plan, source, batch_size, advance)
 
 
-# A row, the piece that its image is encoded in, and where in it.
+# A row, the task that encodes its image, and the position of the image in the task.
 _Encoded = tuple[Row, Future[list[bytes]], int]
 
 
 class _ShardFiles:
-    """The files of a shard. `encode` and `write_group` are for other threads."""
+    """The files of a shard. `encode` and `write_group` run in other threads."""
 
     def __init__(self, files: dict[str, ParquetFile], record: GenerationRecord) -> None:
         self._files = files
@@ -102,15 +103,13 @@ class _ShardFiles:
         self._labels: list[pa.Table] = []
 
     def encode(self, images: np.ndarray, rows: Sequence[Row]) -> list[bytes]:
-        record = self._record
-        facts = [image_facts(row.idx, record.generator, record.generator_revision, record.plan_hash) for row in rows]
-        return [encode_image(image, record.image_format, fact) for image, fact in zip(images, facts, strict=True)]
+        return [encode_row(image, row.idx, self._record) for image, row in zip(images, rows, strict=True)]
 
     def write_group(self, group: list[_Encoded]) -> None:
-        """Writes a row group, and empties the list."""
+        """Writes a row group and clears the list."""
         rows = [row for row, _, _ in group]
         images = [piece.result()[position] for _, piece, position in group]
-        group.clear()  # nobody else holds the images, so that those of the next group may take their place
+        group.clear()  # drops the last references, so that the next row group can reuse the memory
         table = image_table(rows, images, FORMATS[self._record.image_format].suffix)
         del images
         self._labels.append(table.drop_columns("image"))
@@ -121,7 +120,7 @@ class _ShardFiles:
         self._files["default"].image_size = (width, height)
 
     def write_labels(self) -> None:
-        """Writes the labels of all groups at once: they are small, and read best in one piece."""
+        """Writes the labels of all row groups as one: they are small, and one row group is fastest to read."""
         labels = pa.concat_tables(self._labels)
         self._files["labels"].write(labels.replace_schema_metadata(features(images=False).arrow_schema.metadata))
 
@@ -129,7 +128,7 @@ class _ShardFiles:
 def _fill(
     files: _ShardFiles, rows: range, plan: ConditionPlan, source: Source, batch_size: int, advance: Advance
 ) -> None:
-    """Makes the images of these rows and writes them, row group by row group."""
+    """Generates the images of these rows and writes them, one row group at a time."""
     ready: list[_Encoded] = []
     pieces: deque[Future[list[bytes]]] = deque()
     writes: deque[Future[None]] = deque()
@@ -142,7 +141,7 @@ def _fill(
                 shape = images.shape[1:]
                 files.set_image_size(shape)
             if images.shape != (len(batch), *shape):
-                raise BuildError(f"the generator made images of shape {images.shape}, not {(len(batch), *shape)}")
+                raise BuildError(f"the generator returned images of shape {images.shape}, not {(len(batch), *shape)}")
             for start in range(0, len(batch), PIECE):
                 part = batch[start : start + PIECE]
                 pieces.append(encoders.submit(files.encode, images[start : start + PIECE], part))
@@ -160,6 +159,6 @@ def _fill(
 
 
 def _wait(work: deque[Future[Any]], most: int) -> None:
-    """Waits until at most so many are left, and forgets the others."""
+    """Waits until at most `most` tasks are left, and removes the others."""
     while len(work) > most:
         work.popleft().result()

@@ -1,4 +1,4 @@
-"""Makes the images of single rows again, alone: `python -m dataset_script.generate --rows 123456,7 --out FOLDER`."""
+"""Generates the images of single rows: `python -m dataset_script.generate --rows 123456,7 --out FOLDER`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .shards import Source
 def write_images(
     out: Path, numbers: Sequence[int], plan: ConditionPlan, model: Model, source: Source, image_format: str
 ) -> None:
-    """Writes the image of each of these rows to a file named after the row, and says what it shows.
+    """Writes the image of each row to a file named after the row, and prints its labels.
 
-    On the same kind of device, it is that in the shard of a dataset of the same plan, model and settings, to within
-    the rounding that depends on the size of the batch: 1/255 in the mean.
+    On the same kind of device, the image equals that in a dataset of the same plan, model and settings up to rounding
+    errors that depend on the batch size: single pixels differ, by 1 of 255 in float32. See `image_generator`.
 
     Args:
         out: folder of the image files.
-        numbers: the rows.
-        plan: gives the rows.
-        model: what the files say made them.
-        source: makes the images.
+        numbers: the row numbers.
+        plan: the plan of the rows.
+        model: the generator named in the files.
+        source: generates the images.
         image_format: a key of `image_format.FORMATS`.
 
     Raises:
-        BuildError: if the folder is a dataset.
+        BuildError: if the folder holds a dataset.
     """
     if read_record(out) is not None:
         raise BuildError(f"{out} is a dataset; give --out another folder for the images of --rows")

@@ -1,9 +1,8 @@
-"""Builds with several processes, one a device, that share the shards of one folder.
+"""Builds a dataset with several processes, one per device, that share the shards of one folder.
 
-There is nothing to schedule: each process takes the next shard that is missing and locked by nobody. So the others go
-on when one is killed, and make its shard too. datatrove's local executor, the other way to do this, waits without end
-for a worker that was killed (0.10.1: its pool loses the task and never learns of it), and does not tell a task which
-device is free. `cluster.py` is for its executors on a cluster.
+No scheduler is needed: each process takes the next shard that is missing and not locked. If one process is killed, the
+others continue and build its shard too. The local executor of datatrove is not used: in version 0.10.1 it waits forever
+for a killed worker, and it does not assign devices to tasks. `cluster.py` serves its executors on a cluster.
 """
 
 from __future__ import annotations
@@ -15,13 +14,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from synfundus.cores import available_cores
+
 from ..errors import BuildError
 from ..plan.condition_plan import ConditionPlan
 from .folder import BuildFolder
 from .record import GenerationRecord
 from .shards import Advance, Source, build_missing_shards
 
-# Gives the source on a device; goes to another process, so it must be pickled.
+# Returns the source on a device. It is sent to another process, so it must be picklable.
 MakeSource = Callable[[str], Source]
 
 
@@ -33,23 +34,23 @@ def build_with_workers(
     batch_size: int,
     advance: Advance,
 ) -> None:
-    """Makes all missing shards of a folder; see `build_shards.build_missing_shards`.
+    """Builds all missing shards of a folder; see `shards.build_missing_shards`.
 
     Args:
-        folder: where to.
-        plan: gives the rows.
-        make_source: gives the source on a device.
-        devices: the device of each worker. A single worker works in this process.
-        batch_size: images made at once by each.
-        advance: told how many images were made.
+        folder: the folder of the build.
+        plan: the plan of the rows.
+        make_source: returns the source on a device.
+        devices: the device of each worker. A single worker runs in this process.
+        batch_size: images per batch of each worker.
+        advance: called with the number of images that were generated.
 
     Raises:
-        BuildError: if a worker failed and left shards that nobody could make.
+        BuildError: if workers failed and shards are still missing.
     """
     if len(devices) == 1:
         build_missing_shards(folder, plan, make_source(devices[0]), batch_size, advance)
         return
-    context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+    context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
     made = context.Value("q", 0)
     work = (folder, plan, make_source, batch_size, len(devices), made)
     processes = [context.Process(target=_work, args=(*work, device), daemon=True) for device in devices]
@@ -57,15 +58,15 @@ def build_with_workers(
         process.start()
     _follow(processes, made, advance)
     if folder.missing_shards():
-        ends = ", ".join(str(process.exitcode) for process in processes)
+        codes = ", ".join(str(process.exitcode) for process in processes)
         raise BuildError(
-            f"{len(folder.missing_shards())} shards are missing: the workers ended with exit status {ends}, for the "
-            "reasons above. The same command again goes on"
+            f"{len(folder.missing_shards())} shards are missing: the workers ended with exit status {codes}; see their "
+            "messages above. Run the same command again to continue"
         )
 
 
 def _follow(processes: Sequence[Any], made: Any, advance: Advance) -> None:
-    """Waits for the workers, and tells what they have made."""
+    """Waits for the workers and reports their progress."""
     told = 0
     for process in processes:
         while True:
@@ -86,7 +87,7 @@ def _work(
     made: Any,
     device: str,
 ) -> None:
-    """What a worker does."""
+    """The main function of a worker process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _share_cores(workers)
@@ -96,7 +97,7 @@ def _work(
                 made.value += images
 
         build_missing_shards(folder, plan, make_source(device), batch_size, advance)
-    except KeyboardInterrupt:  # of the whole group of processes; the parent says it
+    except KeyboardInterrupt:  # the whole process group gets it; the parent reports it
         sys.exit(130)
     except (BuildError, OSError) as error:
         print(f"worker on {device}: {error}", file=sys.stderr)
@@ -104,15 +105,15 @@ def _work(
 
 
 def _share_cores(workers: int) -> None:
-    """Leaves to each worker its part of the cores, where nobody has set another number of threads."""
+    """Divides the cores among the workers, unless OMP_NUM_THREADS is set."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+        torch.set_num_threads(max(1, available_cores() // workers))
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone, even killed."""
+    """Ends this process when its parent has ended, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -13,7 +13,7 @@ from ..build.image_format import FORMATS
 from ..build.record import GenerationRecord
 from ..plan.condition_plan import ConditionPlan
 from .metadata import card_metadata, dataset_name
-from .tables import label_table, stratum_table
+from .tables import count_labels, label_table, stratum_table
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 
@@ -35,7 +35,7 @@ def _body(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> str:
         dtype=record.dtype,
         size="x".join(map(str, folder.read_manifest(0)["files"]["default"]["image_size"])),
         dr_grades=list(get_label("dr_grade").values),
-        label_table=label_table(folder),
+        label_table=label_table(count_labels(folder)),
         stratum_table=stratum_table(plan, record.num_rows),
         generator=record.generator,
         revision=record.generator_revision,

@@ -1,4 +1,4 @@
-"""The picture of samples that the card shows: `samples.png`."""
+"""The contact sheet in the card: `samples.png`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..build.record import GenerationRecord
 from ..schema import FOLDERS, ROW_GROUP
 from .sheet import choose_rows, write_sheet
 
-# Rows of all kinds are spread evenly over a dataset: the first ones show all that there is.
+# Rows of all kinds are spread evenly over a dataset, so the first rows contain every label.
 SEARCHED = 100_000
 
 
 def write_samples(folder: BuildFolder[GenerationRecord]) -> None:
-    """Draws rows that together show every label of a complete dataset; of the images it reads only what it needs."""
+    """Draws rows that together show every label of a complete dataset. Only the row groups of these rows are read."""
     labels = pq.read_table(folder.path / FOLDERS["labels"]).slice(0, SEARCHED).to_pandas()
     chosen, _ = choose_rows(labels)
     rows = [{**labels.iloc[row].to_dict(), "image": _read_image(folder, row)} for row in chosen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.compute as pc
@@ -13,14 +14,33 @@ from ..build.folder import BuildFolder
 from ..plan.condition_plan import ConditionPlan
 from ..schema import FOLDERS
 
+# Label name to values to their number of rows.
+Counts = Mapping[str, Mapping[int, int]]
 
-def label_table(folder: BuildFolder[Any]) -> str:
-    """Returns one line per label, with the number of rows of each value as counted in the files."""
-    lines = []
+
+def count_labels(folder: BuildFolder[Any]) -> dict[str, dict[int, int]]:
+    """Returns the number of rows of each value of each label, as counted in the files."""
+    counted = {}
     for label in CONDITION_LABELS:
         # One column at a time: a column of a million rows takes 8 MB.
         column = pq.read_table(folder.path / FOLDERS["labels"], columns=[label.name])[label.name]
-        counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
+        counted[label.name] = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
+    return counted
+
+
+def unknown_text(counted: Counts) -> str:
+    """Returns a sentence with the number of unknown values of each label."""
+    unknown = {name: counts[UNKNOWN] for name, counts in counted.items() if counts.get(UNKNOWN)}
+    if not unknown:
+        return "No label is unknown."
+    return "Unknown (-1) in " + ", ".join(f"{name}: {count:,} rows" for name, count in unknown.items()) + "."
+
+
+def label_table(counted: Counts) -> str:
+    """Returns one line per label, with the number of rows of each value."""
+    lines = []
+    for label in CONDITION_LABELS:
+        counts = counted[label.name]
         values = "<br>".join(
             f"{value} {_value_name(label, value)} ({counts.get(value, 0):,})"
             for value in sorted({*counts, *range(label.cardinality)})

@@ -1,9 +1,9 @@
-"""The predefined conditions of a dataset: a plan gives each row its labels and its noise.
+"""The conditions of a dataset: a plan gives each row its labels and its noise seed.
 
-Row i is a pure function of (plan, i). It depends neither on the number of rows nor on batches, shards or processes, so
-any image can be made again alone, and a smaller dataset is the beginning of a larger one.
+Row i is a pure function of (plan, i). It depends neither on the number of rows nor on batches, shards or processes. So
+a single image can be generated again, and a smaller dataset is the beginning of a larger one.
 
-`python -m dataset_script.conditions PLAN` shows what a plan gives.
+`python -m dataset_script.conditions PLAN` shows the rows of a plan.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
 from .plan_file import Distribution, Stratum, read_plan_file
 
 DEFAULT_PLAN = Path(__file__).parents[1] / "plans" / "synfundus-1m.yaml"
-# The strata of a plan of shares repeat after this many rows; shares are rounded to 1/CYCLE.
+# The order of strata repeats after this many rows, if the plan gives shares; shares are rounded to 1/CYCLE.
 CYCLE = 10_000
-# Part of a plan's hash. Raise it with any change after which the same plan would give other rows.
+# Part of a plan's hash. Increase it with every change that gives the same plan different rows.
 SCHEME = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one image is made from.
+    """The input of the generator for one image.
 
     Attributes:
         idx: the row's number, 0 or more.
-        stratum: name of the stratum it belongs to.
+        stratum: name of its stratum.
         condition: a complete condition, see `pipeline_synfundus.labels`.
         noise_seed: seed of its noise, 0 to 2**63 - 1.
     """
@@ -48,12 +48,12 @@ class Row:
 
 @dataclass(frozen=True)
 class ConditionPlan:
-    """Strata of conditions and the seed they are drawn with; `load_plan` reads one.
+    """Strata of conditions and the seed of all draws; `load_plan` reads a plan.
 
     Attributes:
         seed: of all draws.
         strata: the kinds of rows.
-        num_rows: the number of rows that the plan is meant for; None if it says nothing. No part of what a row is.
+        num_rows: the number of rows of the whole dataset; None if the plan gives none. Rows do not depend on it.
     """
 
     seed: int
@@ -68,14 +68,16 @@ class ConditionPlan:
 
     @property
     def hash(self) -> str:
-        """Identifies the rows that the plan gives: 16 hexadecimal digits. Comments and layout of the file are no part
-        of it, nor where the combinations of a joint distribution were counted."""
+        """Identifies the rows of the plan: 16 hexadecimal digits.
+
+        Comments, the layout of the file and the source of a joint distribution do not change it.
+        """
         content = {"scheme": SCHEME, "seed": self.seed, "strata": [_content(stratum) for stratum in self.strata]}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def cycle(self) -> int:
-        """The strata repeat after this many rows: `CYCLE`, or all of them in a plan of counts."""
+        """The order of strata repeats after this many rows: `CYCLE`, or the sum of the counts in a plan of counts."""
         return len(self._order)
 
     def row(self, idx: int) -> Row:
@@ -87,8 +89,8 @@ class ConditionPlan:
         if idx < 0:
             raise IndexError(f"idx is {idx}, but must be 0 or more")
         stratum = self.strata[int(self._order[idx % self.cycle])]
-        # One word for the noise and one for each label, whether the stratum draws it or not: drawing one label more
-        # leaves the noise and the other labels as they are. The last word is for the joint distribution.
+        # One word for the noise and one per label, also for labels that the stratum does not draw: a stratum that
+        # draws one more label keeps its noise and its other labels. The last word is for the joint distribution.
         words = np.random.SeedSequence(self.seed, spawn_key=(idx,)).generate_state(2 + len(CONDITION_NAMES), np.uint64)
         *draws, joint_draw = (words[1:] / 2.0**64).tolist()
         uniform = dict(zip(CONDITION_NAMES, draws, strict=True))
@@ -97,7 +99,7 @@ class ConditionPlan:
         return Row(idx, stratum.name, complete_condition(labels), int(words[0]) >> 1)
 
     def stratum_counts(self, num_rows: int) -> dict[str, int]:
-        """Returns how many of the first `num_rows` rows each stratum has, by name, in the order of the plan."""
+        """Returns the number of rows of each stratum among the first `num_rows`, by name, in the order of the plan."""
         cycles, rest = divmod(num_rows, self.cycle)
         whole, part = (np.bincount(order, minlength=len(self.strata)) for order in (self._order, self._order[:rest]))
         counts = cycles * whole + part
@@ -108,14 +110,17 @@ def load_plan(path: str | Path = DEFAULT_PLAN) -> ConditionPlan:
     """Returns the plan in a YAML file.
 
     Raises:
-        PlanError: if the file cannot be read, or is no plan; the message names what is wrong and what is allowed.
+        PlanError: if the file cannot be read or is not a valid plan; the message names the error and what is allowed.
     """
     return ConditionPlan(*read_plan_file(path))
 
 
 def plan_text(path: Path, plan: ConditionPlan) -> str:
-    """Returns the text of a plan that needs no other file: that of its file, if it names no tables; otherwise the
-    joint distributions stand in it, and not the tables they were counted in, which may hold more about patients."""
+    """Returns the text of a plan that needs no other file.
+
+    A plan without tables keeps the text of its file. Otherwise the joint distributions replace the tables that they
+    were counted in: these tables may hold more data about patients.
+    """
     if not any(stratum.joint for stratum in plan.strata):
         return path.read_text(encoding="utf-8")
     strata = []
@@ -129,7 +134,7 @@ def plan_text(path: Path, plan: ConditionPlan) -> str:
 
 
 def _content(stratum: Stratum) -> dict[str, Any]:
-    """What a stratum adds to the hash."""
+    """Returns the part of the hash that a stratum contributes."""
     content: dict[str, Any] = {"name": stratum.name, "share": stratum.share, "labels": stratum.labels}
     if stratum.count is not None:
         content["count"] = stratum.count
@@ -139,12 +144,12 @@ def _content(stratum: Stratum) -> dict[str, Any]:
 
 
 def _interleave(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns the number of the stratum of each row of a cycle; shape (sum of counts,).
+    """Returns the stratum number of each row of a cycle; shape (sum of counts,).
 
-    Independent draws would leave a stratum of 1 % out of every second dataset of 64 rows. Here the k-th of the q rows
-    of a stratum wants to stand k/q into the cycle, and the rows stand in that order: the first rows are one of each
-    stratum in the order of the plan, and from then on each stratum comes at even distances. So any beginning holds
-    all strata as soon as it is long enough, and the shares of a longer one are right to within a few rows.
+    Independent draws would omit a stratum of 1 % from every second dataset of 64 rows. Instead the k-th of the q rows
+    of a stratum gets the position k/q in the cycle, and rows are sorted by position. The first rows are one of each
+    stratum in the order of the plan; after that, the rows of each stratum are evenly spaced. So the first rows of a
+    dataset contain all strata, with shares that are exact to within a few rows.
     """
     strata = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     wanted = np.concatenate([np.arange(count) / count for count in counts])
@@ -152,7 +157,7 @@ def _interleave(counts: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def _largest_remainder(shares: Sequence[float]) -> np.ndarray:
-    """Returns how many of the rows of a cycle each stratum has: whole numbers that sum to CYCLE, each 1 or more."""
+    """Returns the number of rows of each stratum in a cycle: integers of 1 or more that sum to CYCLE."""
     exact = np.asarray(shares) / np.sum(shares) * CYCLE
     counts = np.maximum(np.floor(exact + 1e-6).astype(int), 1)
     missing = CYCLE - int(counts.sum())
@@ -168,4 +173,4 @@ def _draw(distribution: Distribution, uniform: float) -> int:
         reached += probability
         if uniform < reached:
             return value
-    return distribution[-1][0]  # rounding: the probabilities' sum, or uniform itself, may miss 1 by a hair
+    return distribution[-1][0]  # rounding: the probabilities may sum to slightly less than 1

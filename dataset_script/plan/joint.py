@@ -1,4 +1,4 @@
-"""Joint distributions of labels: which combinations occur, and how often, as counted in a table of real labels."""
+"""Joint distributions of labels: combinations and their frequencies, for example counted in a table of real labels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ COMBINATION_FIELDS = ("weight", "labels")
 
 
 class JointError(ValueError):
-    """A joint distribution that cannot be used; the message names the row, the label, the value and what is allowed.
+    """A joint distribution is invalid. The message names the row, the label, the value and what is allowed.
 
     Attributes:
-        place: the keys and positions that lead to what is wrong, where the distribution is given in the plan itself.
+        place: the keys and positions that lead to the error, if the plan itself lists the combinations.
     """
 
     def __init__(self, message: str, place: tuple[Hashable, ...] = ()) -> None:
@@ -32,12 +32,12 @@ class JointError(ValueError):
 
 @dataclass(frozen=True)
 class Joint:
-    """Combinations of labels and how often each occurs.
+    """Combinations of labels and their frequencies.
 
     Attributes:
         names: the labels, in the order of `CONDITION_NAMES`.
-        combinations: the values of each combination, -1 for unknown, in rising order.
-        weights: how often each occurs, integers of 1 or more.
+        combinations: the values of each combination, -1 for unknown, in ascending order.
+        weights: the frequency of each combination, integers of 1 or more.
     """
 
     names: tuple[str, ...]
@@ -70,13 +70,12 @@ def parse_joint(content: Any, folder: Path) -> Joint:
     """Returns the joint distribution that a plan gives.
 
     Args:
-        content: the path of a table, relative to `folder`: a CSV or Parquet file, of whose columns those that are
-            labels are read, and each combination weighs as often as it occurs; or the combinations themselves, a list
-            of mappings with `weight` and `labels`.
+        content: the path of a CSV or Parquet table relative to `folder`, whose label columns are counted; or the
+            combinations themselves, a list of mappings with `weight` and `labels`.
         folder: see `content`.
 
     Raises:
-        JointError: if it cannot be read, has no labels, a wrong value, or labels that contradict each other.
+        JointError: if it cannot be read, has no labels, or has an invalid value.
     """
     if isinstance(content, str):
         return _count(read_label_table(folder / content))
@@ -91,7 +90,7 @@ def parse_joint(content: Any, folder: Path) -> Joint:
             raise JointError(f"combination {number} has other labels than the first", (number, "labels"))
         values = tuple(labels.values())
         if values in weights:
-            raise JointError(f"combination {number} is there already", (number,))
+            raise JointError(f"combination {number} is a duplicate", (number,))
         weights[values] = weight
     assert names is not None
     combinations = sorted(weights)
@@ -115,7 +114,7 @@ def read_label_table(path: Path) -> pd.DataFrame:
                 codes.append(parse_value(name, value))
             except ConditionError as error:
                 raise JointError(f"{path}, row {int((positions == number).argmax())}: {error}") from None
-        table[name] = np.array([*codes, UNKNOWN])[positions]  # the position of a gap is -1
+        table[name] = np.array([*codes, UNKNOWN])[positions]  # factorize gives missing values the position -1
     return table
 
 
@@ -134,7 +133,7 @@ def _read_columns(path: Path) -> pd.DataFrame:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """A CSV column with one text in it comes as texts: makes numbers of those that are, so that the text stands out."""
+    """Converts numeric text to numbers. pandas reads a whole CSV column as text if a single cell is not a number."""
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers.astype(object).where(numbers.notna() | column.isna(), column)
 

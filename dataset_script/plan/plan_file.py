@@ -1,5 +1,8 @@
-"""Reads a plan file: YAML text to checked strata. Every mistake names the line, the stratum, the field, the value and
-what is allowed, before anything is generated."""
+"""Reads a plan file: YAML text to validated strata.
+
+Every error is reported before anything is generated, with the line, the stratum, the field, the value and what is
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,21 @@ from .strict_yaml import find_line, load_yaml
 PLAN_FIELDS = ("seed", "strata", "rows")
 STRATUM_FIELDS = ("name", "share", "count", "labels", "joint")
 OPTIONAL = ("rows", "share", "count", "labels", "joint")
-# Shares and probabilities are written by hand with a few decimals; their sum may be off by rounding, not by a slip.
+# Shares and probabilities are typed with a few decimals: their sum may deviate from 1 by rounding only.
 SUM_TOLERANCE = 1e-6
-# A stratum below this share would have no row in a cycle of `conditions.CYCLE` rows.
+# A stratum with a smaller share would have no row in a cycle of `condition_plan.CYCLE` rows.
 SMALLEST_SHARE = 1e-4
-# Which eye was photographed says nothing about its findings, so a stratum need not repeat that either is as likely.
+# The default of every stratum: the eye side is independent of the findings.
 EITHER_EYE = {0: 0.5, 1: 0.5}
 
 Place = tuple[Hashable, ...]
 
 
 class PlanError(ValueError):
-    """A plan that cannot be used; the message names the stratum, the field, the value and what is allowed.
+    """A plan is invalid. The message names the stratum, the field, the value and what is allowed.
 
     Attributes:
-        place: the keys and positions that lead to what is wrong, from the top of the plan.
+        place: the keys and positions that lead from the top of the plan to the error.
     """
 
     def __init__(self, message: str, place: Place = ()) -> None:
@@ -49,10 +52,10 @@ class Stratum:
 
     Attributes:
         name: unique in the plan.
-        share: of all rows, above 0 and up to 1.
-        labels: label name to the values it may take and their probabilities, which sum to 1. Labels left out are
-            healthy and readable.
-        count: number of rows, in a plan of counts; its share is that of all counts.
+        share: share of all rows, above 0 and up to 1.
+        labels: label name to its possible values and their probabilities, which sum to 1. Labels that are not listed
+            are healthy and readable.
+        count: number of rows, in a plan of counts; `share` is then its share of all counts.
         joint: combinations of labels that are drawn together, or None. `labels` takes precedence.
     """
 
@@ -64,12 +67,12 @@ class Stratum:
 
 
 class PlanContent(NamedTuple):
-    """What a plan file says.
+    """The content of a plan file.
 
     Attributes:
-        seed: of all draws.
+        seed: seed of all draws.
         strata: the kinds of rows.
-        num_rows: the number of rows that the plan is meant for; None if it says nothing.
+        num_rows: the number of rows of the whole dataset; None if the plan gives none.
     """
 
     seed: int
@@ -78,10 +81,10 @@ class PlanContent(NamedTuple):
 
 
 def read_plan_file(path: str | Path) -> PlanContent:
-    """Returns what a plan file says. Tables that it names are read, relative to its folder.
+    """Returns the content of a plan file. Paths of tables are relative to its folder.
 
     Raises:
-        PlanError: if the file cannot be read, or is no plan; the message begins with the file and the line.
+        PlanError: if the file cannot be read or is not a valid plan; the message begins with the file and the line.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -99,14 +102,14 @@ def read_plan_file(path: str | Path) -> PlanContent:
 
 
 def parse_plan(content: Any, folder: Path = Path()) -> PlanContent:
-    """Returns what a plan says that is given as the mapping that its YAML holds.
+    """Returns the content of a plan, given as the mapping in its YAML.
 
     Args:
         content: the mapping.
-        folder: where the tables that it names are looked for.
+        folder: paths of tables are relative to it.
 
     Raises:
-        PlanError: if it is no plan.
+        PlanError: if the plan is invalid.
     """
     if not isinstance(content, Mapping):
         raise PlanError(f"a plan is a mapping with seed and strata, not {content!r}")

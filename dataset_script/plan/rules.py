@@ -1,4 +1,4 @@
-"""Whether the labels that a stratum may draw can stand together."""
+"""Checks that the labels that a stratum may draw do not contradict each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ContradictionError(ValueError):
     """Labels that may be drawn together but contradict each other.
 
     Attributes:
-        label: one of them, if the stratum itself gives one; None if the joint distribution gives all.
+        label: one of these labels, if the stratum itself gives one; None if all come from the joint distribution.
     """
 
     def __init__(self, message: str, label: str | None) -> None:
@@ -25,14 +25,14 @@ class ContradictionError(ValueError):
 
 
 def check_rules(labels: Mapping[str, Distribution], joint: Joint | None) -> None:
-    """Refuses values that can be drawn together but contradict each other.
+    """Checks that no values contradict each other that can be drawn together.
 
-    Each rule of the labels is between two of them and satisfied by unknown. So all pairs of values are tried, with the
-    other given labels unknown; all combinations would be too many. Of a joint distribution, each combination is tried
-    with each value: those of its labels that the stratum gives itself are not drawn from it.
+    Each rule concerns two labels, and unknown values satisfy it. So it is enough to check all pairs of values with all
+    other labels unknown; checking all combinations would take too long. Each combination of a joint distribution is
+    checked with each value of the stratum, without the labels that the stratum overrides.
 
     Raises:
-        ContradictionError: with the rule that is broken.
+        ContradictionError: with the broken rule.
     """
     names = [name for name in (joint.names if joint else ()) if name not in labels]
     unknown = dict.fromkeys([*labels, *names], UNKNOWN)

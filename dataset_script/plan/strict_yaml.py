@@ -1,4 +1,4 @@
-"""Plans as YAML text: read strictly, with the lines of their parts, and written."""
+"""YAML text without duplicate keys, and the line of each of its parts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import yaml
 
 
 class DoubleKeyError(yaml.constructor.ConstructorError):
-    """A key given twice in a mapping, of which plain YAML silently keeps the last."""
+    """A mapping repeats a key. Plain YAML would silently keep the last value."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key given twice."""
+    """Raises `DoubleKeyError` for a repeated key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -24,20 +24,20 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """Returns what YAML text holds.
+    """Returns the content of YAML text.
 
     Raises:
-        yaml.YAMLError: for text that is no YAML, or gives a key twice.
+        yaml.YAMLError: for invalid YAML, or a repeated key.
     """
     return yaml.load(text, Loader=_StrictLoader)
 
 
 def find_line(text: str, place: tuple[Hashable, ...]) -> int:
-    """Returns the line, from 1, on which a part of YAML text stands; that of the last part above it that there is.
+    """Returns the line, counted from 1, of a part of YAML text; if the part is missing, the line of its parent.
 
     Args:
-        text: the text, which `load_yaml` reads.
-        place: the keys and positions that lead to the part from the top.
+        text: valid YAML, see `load_yaml`.
+        place: the keys and positions that lead from the top to the part.
     """
     loader = _StrictLoader(text)
     try:

@@ -1,8 +1,8 @@
-"""The annotation of the published SynFundus-1M release: one CSV file, read with everything that is wrong in it.
+"""The annotation of the published SynFundus-1M release: one CSV file, read with a list of all its problems.
 
-It has the columns `idx` or `file_name`, the fifteen labels, and perhaps `eye_side`; others are passed over. Without
-`idx`, rows are numbered from 0. Labels are taken as published: -1 or an empty cell is unknown, and the rules between
-labels are not applied.
+It has the columns `idx` or `file_name`, the fifteen labels, and optionally `eye_side`; other columns are ignored.
+Without `idx`, rows are numbered from 0. Labels are read as published: -1 or an empty cell is unknown, and the rules
+between labels are not applied.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from typing import Any, NamedTuple
 
 from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES, UNKNOWN, ConditionError, parse_value
 
+from ..schema import LARGEST_IDX
+
 ANNOTATION = "SynFundus-1M_annotation.csv"
-EXAMPLES = 5  # of each kind of problem in an error's message
-LARGEST_IDX = 2**63 - 1
+EXAMPLES = 5  # of each kind of problem in an error message
 
 
 class Problem(NamedTuple):
-    """Something that is wrong with a release: its kind, in the plural, and where and what it is."""
+    """A problem of a release: its kind, in the plural, and its description with the place."""
 
     kind: str
     text: str
 
 
 class PublishedReleaseError(ValueError):
-    """A release that cannot be used. The message counts the problems and shows a few.
+    """A release cannot be used. The message counts the problems and lists a few.
 
     Attributes:
         folder: the release's folder.
-        problems: all that were found.
+        problems: all problems that were found.
     """
 
     def __init__(self, folder: str, problems: Iterable[Problem]) -> None:
@@ -43,11 +44,11 @@ class PublishedReleaseError(ValueError):
         super().__init__(report(folder, self.problems, EXAMPLES))
 
     def __reduce__(self) -> tuple[type[PublishedReleaseError], tuple[str, list[Problem]]]:
-        return type(self), (self.folder, self.problems)  # the way from a worker process to its parent
+        return type(self), (self.folder, self.problems)  # to pass from a worker process to its parent
 
 
 def report(folder: str, problems: Iterable[Problem], examples: int | None = None) -> str:
-    """Returns the problems as text: counted, and listed by kind; of each kind all, or a few examples."""
+    """Returns the problems as text: their number, then a list by kind, limited to `examples` of each kind."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         kinds[problem.kind].append(problem.text)
@@ -62,16 +63,16 @@ def report(folder: str, problems: Iterable[Problem], examples: int | None = None
 
 @dataclass
 class Annotation:
-    """The rows of the CSV file, in its order, as columns.
+    """The rows of the CSV file, in file order, as columns.
 
     Attributes:
-        path: of the file.
-        lines: the number of each row's line, from 1.
-        idx: the number of each row, -1 for one that cannot be used.
-        codes: the label values of all rows one after the other, each in the order of `CONDITION_NAMES`, -1 for unknown.
-        names: what `file_name` says, "" where it cannot be used; an empty list if the file has no such column.
-        bad: positions of the rows that have a problem.
-        problems: what is wrong.
+        path: path of the file.
+        lines: the line number of each row, counted from 1.
+        idx: the number of each row; -1 for an invalid one.
+        codes: the label values, row after row, each in the order of `CONDITION_NAMES`, -1 for unknown.
+        names: the values of `file_name`, "" for an invalid one; an empty list if the file has no such column.
+        bad: positions of the rows with a problem.
+        problems: all problems.
     """
 
     path: str
@@ -86,16 +87,16 @@ class Annotation:
         return len(self.lines)
 
     def add_problem(self, row: int, kind: str, what: str) -> None:
-        """Notes a problem of a row."""
+        """Adds a problem of a row."""
         self.bad.add(row)
         self.problems.append(Problem(kind, f"line {self.lines[row]}: {what}"))
 
 
 def find_annotation(folder: str) -> str:
-    """Returns the path of the annotation: the file of its published name, or else the folder's only CSV file.
+    """Returns the path of the annotation: the file with the published name, or else the only CSV file of the folder.
 
     Raises:
-        PublishedReleaseError: if there is none.
+        PublishedReleaseError: if there is no such file.
     """
     try:
         tables = sorted(name for name in os.listdir(folder) if name.lower().endswith(".csv"))
@@ -112,10 +113,10 @@ def find_annotation(folder: str) -> str:
 
 
 def read_annotation(path: str) -> Annotation:
-    """Returns the annotation in a CSV file; what is wrong in its rows is in its `problems`.
+    """Returns the annotation in a CSV file; problems of its rows are in its `problems`.
 
     Raises:
-        PublishedReleaseError: if it is no CSV file, has no rows, or lacks columns.
+        PublishedReleaseError: if it is not a CSV file, has no rows, or lacks columns.
     """
     annotation = Annotation(path)
     try:
@@ -147,7 +148,7 @@ def _check_header(path: str, header: list[str]) -> None:
 
 
 class _Codes(dict[str, int]):
-    """The codes of a label's texts, each parsed once: the cells of a million rows hold few different ones."""
+    """Cache from the text of a cell to the value of a label: a million cells hold few different texts."""
 
     def __init__(self, label: str) -> None:
         super().__init__()
@@ -204,7 +205,7 @@ class _RowParser:
 
 
 def _number(text: str) -> Any:
-    """Returns a cell as `parse_value` takes it: None for an empty one, a number, or the text if it is none."""
+    """Returns a cell as a value for `parse_value`: None if it is empty, a number, or else the text."""
     try:
         return float(text) if text.strip() else None
     except ValueError:
@@ -212,7 +213,7 @@ def _number(text: str) -> Any:
 
 
 def _find_repeated_idx(annotation: Annotation) -> None:
-    """Notes each row whose idx another row has, too."""
+    """Adds a problem for each row whose idx is not unique."""
     rows: dict[int, list[int]] = defaultdict(list)
     for row, idx in enumerate(annotation.idx):
         if idx != UNKNOWN:

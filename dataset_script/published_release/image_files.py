@@ -1,7 +1,7 @@
-"""The image files of the published release: found in folders and zip files, read from where they lie.
+"""The image files of the published release: found in folders and zip files, read without unpacking.
 
-Of a zip only its directory is kept, and an image is read at its place in the zip. So nothing is unpacked, a worker need
-not read the directory of a large zip again, and forked workers share no open file.
+Only the directory of a zip is read once; an image is then read at its offset. So nothing is unpacked, workers do not
+read the directory of a large zip again, and forked workers share no open file.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from tqdm import tqdm
 
 SIZE = (512, 512)  # pixels, width and height of every image of the release
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The fixed part of what stands before a file in a zip: its signature, and the lengths of its name and extra field
+# The fixed part of the header of a file in a zip: its signature, and the lengths of its name and extra field
 # (PKWARE's APPNOTE.TXT, 4.3.7).
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
-ENCRYPTED = 0x1  # in the flags of a file in a zip
+ENCRYPTED = 0x1  # flag of a file in a zip
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message says why, without the image's name."""
+    """An image cannot be used. The message says why, without the name of the image."""
 
 
 class Member(NamedTuple):
-    """Where an image lies in a zip, as the zip's directory says.
+    """The location of an image in a zip, from the directory of the zip.
 
     Attributes:
-        offset: of its local header, in bytes.
-        compressed_size: bytes in the zip.
-        method: one of `METHODS`.
+        offset: offset of its local header in bytes.
+        compressed_size: its size in the zip in bytes.
+        method: its compression method, one of `METHODS`.
         crc: CRC-32 of the image file.
     """
 
@@ -51,8 +51,8 @@ class ImageFile(NamedTuple):
     Attributes:
         name: its path below the release's folder, with `/`; a zip counts as a folder.
         path: the file to open: the image, or the zip.
-        size: of the image file, in bytes.
-        member: where it lies in the zip; None for an image outside zips.
+        size: size of the image file in bytes.
+        member: its location in the zip; None for an image outside of zips.
     """
 
     name: str
@@ -62,14 +62,16 @@ class ImageFile(NamedTuple):
 
     @property
     def unpacked_name(self) -> str:
-        """The name it has when a zip is unpacked into a folder of the zip's name."""
+        """Its name after unpacking the zip into a folder with the name of the zip."""
         return re.sub(r"\.zip/", "/", self.name, flags=re.IGNORECASE)
 
     def read(self) -> bytes:
-        """Returns the image file's bytes, checked to be a whole PNG file of 512x512 pixels, but not decoded.
+        """Returns the bytes of the image file, after checking that it is an intact PNG file of 512x512 pixels.
+
+        The pixels are not decoded.
 
         Raises:
-            ImageError: if it is not, or cannot be read.
+            ImageError: if it is not such a file, or cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -83,10 +85,10 @@ class ImageFile(NamedTuple):
 
 
 def find_images(folder: str) -> tuple[list[ImageFile], dict[str, str]]:
-    """Finds the PNG files in a folder, its subfolders and their zip files; hidden ones are passed over.
+    """Finds the PNG files in a folder, its subfolders and their zip files, except hidden ones.
 
     Returns:
-        The images, always in the same order, and what could not be looked into: path to reason.
+        The images, in a deterministic order, and the unreadable folders and zips: path to reason.
     """
     images: list[ImageFile] = []
     unreadable: dict[str, str] = {}
@@ -118,14 +120,14 @@ def find_images(folder: str) -> tuple[list[ImageFile], dict[str, str]]:
 def png_size(data: bytes) -> tuple[int, int]:
     """Returns width and height of a PNG file, in pixels.
 
-    Walks through all its chunks with their checksums, so that a cut or damaged file is noticed; decodes no pixel. See
-    the PNG specification, https://www.w3.org/TR/png/, 5.
+    Verifies the checksums of all chunks, so that truncated and damaged files are found; decodes no pixels. See
+    section 5 of the PNG specification, https://www.w3.org/TR/png/.
 
     Raises:
-        ImageError: if it is no whole PNG file.
+        ImageError: if it is not an intact PNG file.
     """
     if not data.startswith(PNG_SIGNATURE):
-        raise ImageError("is empty" if not data else "is no PNG file")
+        raise ImageError("is empty" if not data else "is not a PNG file")
     size = (0, 0)
     for kind, content, crc in _chunks(memoryview(data)):
         if zlib.crc32(content, zlib.crc32(kind)) != crc:
@@ -134,11 +136,11 @@ def png_size(data: bytes) -> tuple[int, int]:
             size = struct.unpack_from(">II", content)
         if kind == b"IEND":
             return size
-    raise ImageError("is cut off")
+    raise ImageError("is truncated")
 
 
 def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
-    """Yields type, content and checksum of each whole chunk of a PNG file."""
+    """Yields type, content and checksum of each complete chunk of a PNG file."""
     start = len(PNG_SIGNATURE)
     while start + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
@@ -150,7 +152,7 @@ def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
 
 
 def _in_zip(path: str, below: str) -> list[ImageFile]:
-    """Returns the images in a zip, in the order of their names."""
+    """Returns the images in a zip, sorted by name."""
     images = []
     with zipfile.ZipFile(path) as file:
         for info in sorted(file.infolist(), key=lambda info: info.filename):
@@ -172,7 +174,7 @@ def _read_member(file: BinaryIO, member: Member, size: int) -> bytes:
     file.seek(member.offset)
     header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-        raise ImageError("is not where the zip's directory says; the zip is cut off, or was changed meanwhile")
+        raise ImageError("is not at the offset in the zip's directory; the zip is truncated or was changed")
     _, name_length, extra_length = LOCAL_HEADER.unpack(header)
     file.seek(name_length + extra_length, os.SEEK_CUR)
     data = file.read(member.compressed_size)
@@ -182,10 +184,10 @@ def _read_member(file: BinaryIO, member: Member, size: int) -> bytes:
     except zlib.error as error:
         raise ImageError(f"cannot be unpacked: {error}") from None
     if zlib.crc32(data) != member.crc:
-        raise ImageError("is damaged: it has not the checksum of the zip's directory")
+        raise ImageError("is damaged: its checksum differs from that in the zip's directory")
     return data
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether this is a file or folder that systems add by themselves."""
+    """Returns whether this is a file or folder that operating systems create by themselves."""
     return name.startswith(".") or name == "__MACOSX"

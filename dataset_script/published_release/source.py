@@ -1,8 +1,7 @@
 """The published SynFundus-1M release as downloaded: its annotation beside folders or zips of PNG files.
 
-A row's image is the one that `file_name` names, below any folder or zip; if the annotation has no such column, it is
-`{idx}.png`, with or without leading zeros. Everything that is wrong is found before any image is read, and said in one
-error.
+The image of a row is the one that `file_name` names, in any folder or zip. Without such a column it is `{idx}.png`,
+with or without leading zeros. All problems are found before any image is read, and reported in one error.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ SHARD_ROWS = 1000  # rows of a shard: the unit of work of a process, 400 MB of i
 
 @dataclass(frozen=True)
 class PublishedRelease:
-    """Rows of a release, in the order of its annotation; a slice of it is one, too.
+    """Rows of a release, in the order of its annotation; a slice is a `PublishedRelease` too.
 
     Attributes:
         folder: the release's folder.
-        idx: numbers of the rows; shape (rows,), int64.
+        idx: the numbers of the rows; shape (rows,), int64.
         codes: label values in the order of `CONDITION_NAMES`, -1 for unknown; shape (rows, 16), int8.
         files: the rows' images.
     """
@@ -48,14 +47,14 @@ class PublishedRelease:
         return PublishedRelease(self.folder, self.idx[rows], self.codes[rows], self.files[rows])
 
     def split(self, size: int) -> list[PublishedRelease]:
-        """Returns the rows in parts of `size` rows, the last one perhaps shorter."""
+        """Returns the rows in parts of `size` rows; the last part may be shorter."""
         return [self[first : first + size] for first in range(0, len(self), size)]
 
     def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
         """Yields the rows as tables of up to `ROW_GROUP` rows. Images keep their bytes and the names of their files.
 
         Args:
-            schema: of `idx`, the condition labels, and `image` if images are to be read.
+            schema: the schema of the tables; images are read only if it has the column `image`.
 
         Raises:
             PublishedReleaseError: if images cannot be used; it lists all of them, so all are read first.
@@ -69,7 +68,7 @@ class PublishedRelease:
             raise PublishedReleaseError(self.folder, problems)
 
     def _table(self, schema: pa.Schema, problems: list[Problem]) -> pa.Table:
-        """All rows as a table; images that cannot be used are added to the problems, and empty in the table."""
+        """Returns all rows as a table. Unusable images are added to the problems, and null in the table."""
         labels = zip(CONDITION_NAMES, self.codes.T.astype(np.int64), strict=True)
         columns = {"idx": pa.array(self.idx), **{name: pa.array(codes) for name, codes in labels}}
         if "image" in schema.names:
@@ -87,10 +86,10 @@ class PublishedRelease:
 
 
 def load_release(folder: str) -> PublishedRelease:
-    """Returns the release in a folder. Its images are looked for, but not read.
+    """Returns the release in a folder. Its images are located, but not read.
 
     Raises:
-        PublishedReleaseError: with everything that is wrong.
+        PublishedReleaseError: with all problems.
     """
     release, problems = scan_release(folder)
     if problems:
@@ -99,10 +98,10 @@ def load_release(folder: str) -> PublishedRelease:
 
 
 def scan_release(folder: str) -> tuple[PublishedRelease, list[Problem]]:
-    """Returns the rows of a release that have no problem, and all problems.
+    """Returns the rows of a release without problems, and all problems.
 
     Raises:
-        PublishedReleaseError: if there is no annotation with the columns it must have.
+        PublishedReleaseError: if there is no annotation with the required columns.
     """
     annotation = read_annotation(find_annotation(folder))
     images, unreadable = find_images(folder)
@@ -119,10 +118,10 @@ def scan_release(folder: str) -> tuple[PublishedRelease, list[Problem]]:
 
 
 def _match(annotation: Annotation, images: Sequence[ImageFile]) -> dict[int, int]:
-    """Returns the position of each row's image, for rows that have one to themselves; notes the problems of the others,
-    and images that no row names."""
+    """Returns the position of the image of each row that has one of its own. Adds problems for all other rows and for
+    images that no row names."""
     find = _find_by_name if annotation.names else _find_by_idx
-    row_of: dict[int, int] = {}  # of an image
+    row_of: dict[int, int] = {}  # position of an image to its row
     extra = set(range(len(images)))
     for row, (wanted, candidates) in enumerate(find(annotation, images)):
         extra.difference_update(candidates)
@@ -138,18 +137,18 @@ def _match(annotation: Annotation, images: Sequence[ImageFile]) -> dict[int, int
             if first != row:
                 annotation.bad.add(first)
                 annotation.add_problem(
-                    row, "shared files", f"{wanted} is the image of line {annotation.lines[first]}, too"
+                    row, "shared files", f"{wanted} is also the image of line {annotation.lines[first]}"
                 )
     annotation.problems += [Problem("extra files", images[image].name) for image in sorted(extra)]
     return {row: image for image, row in row_of.items()}
 
 
-# What a row asks for ("" if it does not say), and the positions of all images that it may mean.
+# The name that a row gives ("" if it is invalid), and the positions of all images with that name.
 Candidates = Iterator[tuple[str, list[int]]]
 
 
 def _find_by_name(annotation: Annotation, images: Sequence[ImageFile]) -> Candidates:
-    """`file_name` is a path from the release's folder, or the end of one."""
+    """`file_name` is a path relative to the release's folder, or the end of such a path."""
     names = [posixpath.normpath(given.replace("\\", "/")).lstrip("/") for given in annotation.names]
     lengths = {name.count("/") + 1 for name in names}
     by_end: dict[str, list[int]] = defaultdict(list)

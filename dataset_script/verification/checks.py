@@ -1,4 +1,4 @@
-"""What `dataset_script.verify` checks in the files of a dataset, but for the images."""
+"""The checks of all files of a dataset except the images themselves."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ EXAMPLES = 5
 
 @dataclass
 class Check:
-    """One check: how much was looked at, and what was found.
+    """One check: how many items were checked, and which problems were found.
 
     Attributes:
-        name: what must hold.
-        unit: what is counted.
-        checked: how many were looked at.
-        problems: how many were wrong.
-        examples: the first of them.
-        skipped: why it was not done, if it was not.
+        name: the property that must hold.
+        unit: the items that are counted.
+        checked: number of items checked.
+        problems: number of problems found.
+        examples: the first problems.
+        skipped: why the check was not run; empty if it was.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Check:
     skipped: str = ""
 
     def add(self, *problems: str, checked: int = 0) -> None:
-        """Counts what was looked at, and what was wrong."""
+        """Adds checked items and problems."""
         self.checked += checked
         self.problems += len(problems)
         self.examples += problems[: EXAMPLES - len(self.examples)]
@@ -52,24 +52,24 @@ class Checks:
     """All checks."""
 
     def __init__(self) -> None:
-        self.folder = Check("card, plan and nothing else are there", "files")
-        self.shards = Check("shards are complete, as in the manifest", "shards")
-        self.checksums = Check("checksums are those of the manifest", "files")
+        self.folder = Check("card, plan and no other files exist", "files")
+        self.shards = Check("shards match their manifests", "shards")
+        self.checksums = Check("checksums match the manifests", "files")
         self.columns = Check("columns and their types", "files")
-        self.idx = Check("idx is 0 to N-1, without gap or double", "rows")
+        self.idx = Check("idx is 0 to N-1, no gaps or duplicates", "rows")
         self.ranges = Check("labels are in range", "rows")
-        self.labels = Check("labels are the plan's", "rows")
+        self.labels = Check("labels match the plan", "rows")
         self.images = Check("images decode at the stated size", "images")
-        self.facts = Check("images say what made them", "images")
+        self.facts = Check("images name their generator and row", "images")
         self.identical = Check("no two images are identical", "images")
 
     def all(self) -> list[Check]:
-        """Returns all checks, in the order in which they are reported."""
+        """Returns all checks, in the order of the report."""
         return list(vars(self).values())
 
 
 def check_folder(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, checks: Checks) -> None:
-    """Looks at the plan, the card, and for files that do not belong to the dataset."""
+    """Checks the plan and the card, and looks for files that do not belong to the dataset."""
     record = folder.record
     if plan.hash != record.plan_hash:
         checks.folder.add(f"{folder.plan.name} is plan {plan.hash}, but the build is of plan {record.plan_hash}")
@@ -78,7 +78,8 @@ def check_folder(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, che
         expected = {folder.file(config, shard).name for shard in range(record.num_shards)}
         present = {path.name for path in (folder.path / name).glob("*")}
         checks.folder.add(
-            *(f"{name}/{extra} is no part of the dataset" for extra in sorted(present - expected)), checked=len(present)
+            *(f"{name}/{extra} is not part of the dataset" for extra in sorted(present - expected)),
+            checked=len(present),
         )
 
 
@@ -94,7 +95,7 @@ def _card_problems(folder: BuildFolder[GenerationRecord]) -> list[str]:
 
 
 def check_shard_files(folder: BuildFolder[GenerationRecord], shard: int, checks: Checks, checksums: bool) -> bool:
-    """Compares the files of a shard with its manifest; returns whether they can be read any further."""
+    """Compares the files of a shard with its manifest; returns whether all files exist."""
     try:
         manifest = folder.read_manifest(shard)
         files, rows = manifest["files"], range(manifest["first_row"], manifest["first_row"] + manifest["rows"])
@@ -112,7 +113,7 @@ def check_shard_files(folder: BuildFolder[GenerationRecord], shard: int, checks:
             problems.append(f"{name} has {path.stat().st_size:,} bytes, but the manifest says {size:,}")
         elif checksums:
             damaged = file_sha256(path) != sha256
-            checks.checksums.add(*([f"{name} is not what was written"] if damaged else []), checked=1)
+            checks.checksums.add(*([f"{name} differs from the file that was written"] if damaged else []), checked=1)
     checks.shards.add(*problems, checked=1)
     return all(folder.file(config, shard).is_file() for config in FOLDERS)
 
@@ -123,7 +124,7 @@ def check_labels(
     """Checks columns, idx and labels of a shard in both configs.
 
     Returns:
-        idx of the rows with images, int64 of shape (rows,), in the order of the file; None if it cannot be read.
+        idx of the rows with images, int64 of shape (rows,), in file order; None if it cannot be read.
     """
     idx = None
     rows = folder.rows(shard)

@@ -1,11 +1,10 @@
-"""What `dataset_script.verify` checks in the images of a dataset."""
+"""The checks of the images of a dataset."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import math
-import os
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,22 +15,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from synfundus.cores import available_cores
+
 from ..build.folder import BuildFolder
 from ..build.image_format import FORMATS, image_facts, read_facts
 from ..build.record import GenerationRecord
 from .checks import Checks
 
-# A sample comes from this many row groups, each of which has to be read whole; a larger one from as many as have to
-# give so many images each.
+# A sample is taken from this many row groups, because each has to be read completely. A larger sample uses more row
+# groups, with this many images of each.
 SAMPLED_GROUPS, IN_A_GROUP = 16, 64
 DIGEST_BYTES = 16
 
-# Row groups of a shard, each with the positions in it that are looked at.
+# Row groups of a shard, each with the positions of the images to check.
 Chosen = Sequence[tuple[int, Sequence[int]]]
 
 
 class _Look(NamedTuple):
-    """What was seen of one image file: why it cannot be decoded, or what it is and the digest of its pixels."""
+    """The result of decoding one image file: an error, or its format, its provenance and a digest of its pixels."""
 
     error: str = ""
     shape: str = ""
@@ -55,19 +56,19 @@ def _shape(image_format: str, mode: str, size: Sequence[int]) -> str:
 
 
 def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[int, list[tuple[int, list[int]]]]:
-    """Returns which images are looked at: shards to row groups to positions, other ones each time."""
+    """Returns a random sample of images: shard number to row groups and positions in them."""
     groups = []
     for shard in range(folder.record.num_shards):
         try:
             metadata = pq.read_metadata(folder.file("default", shard))
         except (OSError, pa.ArrowException):
-            continue  # other checks say it
+            continue  # other checks report it
         groups += [(shard, group, metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
     random.shuffle(groups)
     groups = groups[: max(SAMPLED_GROUPS, sample // IN_A_GROUP)]
     chosen: dict[int, list[tuple[int, list[int]]]] = {}
     left = sample
-    for number, (shard, group, rows) in enumerate(sorted(groups, key=lambda entry: entry[2])):  # short ones first
+    for number, (shard, group, rows) in enumerate(sorted(groups, key=lambda entry: entry[2])):  # short row groups first
         part = min(rows, math.ceil(left / (len(groups) - number)))
         chosen.setdefault(shard, []).append((group, sorted(random.sample(range(rows), part))))
         left -= part
@@ -75,11 +76,11 @@ def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[in
 
 
 class ImageChecker:
-    """Looks at images, shard by shard; remembers the digest of each.
+    """Checks images, shard by shard, and stores a digest of each.
 
     Args:
         folder: the dataset.
-        checks: takes what is found.
+        checks: collects the problems.
     """
 
     def __init__(self, folder: BuildFolder[GenerationRecord], checks: Checks) -> None:
@@ -90,18 +91,18 @@ class ImageChecker:
         self._seen: list[int] = []
 
     def check_shard(self, shard: int, idx: np.ndarray | None, chosen: Chosen | None) -> None:
-        """Looks at the images of a shard.
+        """Checks the images of a shard.
 
         Args:
             shard: its number.
-            idx: the numbers of its rows; None if they could not be read, and then nothing is done.
-            chosen: what is looked at, see `choose_sample`; everything if None.
+            idx: the numbers of its rows; if None, because they could not be read, nothing is checked.
+            chosen: the images to check, see `choose_sample`; all if None.
         """
         if idx is None:
             return
         path, stated = self._folder.file("default", shard), self._state(shard)
         try:
-            with pq.ParquetFile(path) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            with pq.ParquetFile(path) as file, ThreadPoolExecutor(available_cores()) as pool:
                 first = 0
                 wanted = None if chosen is None else dict(chosen)
                 for group in range(file.num_row_groups):
@@ -131,19 +132,19 @@ class ImageChecker:
             self._digests += look.digest
 
     def _state(self, shard: int) -> str:
-        """Returns what the manifest of the shard says its images are; all shards must say the same."""
+        """Returns the format of a shard's images according to its manifest, which must be the same in all shards."""
         try:
             size = self._folder.read_manifest(shard)["files"]["default"]["image_size"]
             stated = _shape(FORMATS[self._folder.record.image_format].name, "RGB", size)
         except (OSError, ValueError, LookupError, TypeError):
-            return "what the manifest should say"
+            return "the format in the manifest, which cannot be read"
         self._stated = self._stated or stated
         if stated != self._stated:
             self._checks.images.add(f"shard {shard} has {stated}, but earlier ones have {self._stated}")
         return stated
 
     def check_identical(self) -> None:
-        """Compares all images that were looked at: 16 bytes of each, so that a million take no memory to speak of."""
+        """Finds identical images by their digests of 16 bytes: 16 MB for a million images."""
         halves = np.frombuffer(bytes(self._digests), dtype=np.uint64).reshape(-1, 2)
         order = np.lexsort((halves[:, 1], halves[:, 0]))
         same = np.flatnonzero((halves[order[1:]] == halves[order[:-1]]).all(axis=1))

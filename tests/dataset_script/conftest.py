@@ -11,7 +11,7 @@ BUILD = ("--num-rows", "40", "--shard-rows", "16", "--num-inference-steps", "2")
 
 @pytest.fixture(scope="session")
 def build_arguments(tiny_pipeline_dir):
-    """The arguments of the session's dataset, but for --out."""
+    """The arguments of the session's dataset, except --out."""
     return [*BUILD, "--model", str(tiny_pipeline_dir)]
 
 
@@ -25,7 +25,7 @@ def dataset_dir(tmp_path_factory, build_arguments) -> Path:
 
 @pytest.fixture(scope="session")
 def record(dataset_dir) -> dict:
-    """What the session's dataset says it was asked for."""
+    """The record of the session's dataset."""
     return json.loads((dataset_dir / ".build" / "build.json").read_text())
 
 

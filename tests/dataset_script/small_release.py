@@ -1,4 +1,4 @@
-"""Makes small releases that look like the published one: a CSV file beside folders or zips of 512x512 PNG files."""
+"""Creates small releases in the layout of the published one: a CSV file beside folders or zips of 512x512 PNG files."""
 
 import csv
 import io
@@ -13,14 +13,14 @@ from pipeline_synfundus.labels import CONDITION_LABELS
 
 
 def png(number: int, size: tuple[int, int] = (512, 512)) -> bytes:
-    """A PNG file unlike that of any other number."""
+    """A PNG file that is unique to the number."""
     buffer = io.BytesIO()
     Image.new("RGB", size, (number % 256, number // 256, 77)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def labels(idx: int) -> dict[str, int]:
-    """Some labels for a row, all values among them, unknown ones too."""
+    """Labels for a row; all values occur, also unknown."""
     return {
         label.name: (idx + position) % (label.cardinality + 1) - 1 for position, label in enumerate(CONDITION_LABELS)
     }
@@ -50,7 +50,7 @@ def write_images(folder: Path, images: dict[str, bytes], method: int = zipfile.Z
 
 
 def write_release(folder: Path, places: list[str]) -> Path:
-    """A whole release whose row i has its image, `{i}.png`, in the folder or zip `places[i]`."""
+    """A complete release whose row i has its image, `{i}.png`, in the folder or zip `places[i]`."""
     write_annotation(folder, [{"idx": idx, **labels(idx)} for idx in range(len(places))])
     write_images(folder, {f"{place}/{idx}.png": png(idx) for idx, place in enumerate(places)})
     return folder

@@ -26,7 +26,7 @@ def test_the_sheet_is_drawn(dataset_dir, tmp_path, capsys):
     assert 0.3 < (pixels != 255).any(axis=2).mean() < 0.9
 
 
-def test_chosen_rows_show_everything_as_simply_as_can_be(dataset):
+def test_chosen_rows_show_every_label_with_few_other_findings(dataset):
     chosen, missing = choose_rows(dataset.remove_columns("image").to_pandas())
     rows = dataset.select(chosen).remove_columns("image")
     assert not missing
@@ -43,7 +43,7 @@ def test_chosen_rows_show_everything_as_simply_as_can_be(dataset):
     assert {**glaucoma, "eye_side": -1} == complete_condition({"is_gc": 1})
 
 
-def test_what_no_row_shows_is_said(dataset):
+def test_labels_that_no_row_shows_are_reported(dataset):
     chosen, missing = choose_rows(dataset.select([1, 11]).remove_columns("image").to_pandas())
     assert chosen == [0, 1]
     assert {"is_amd": 1} in missing
@@ -51,7 +51,7 @@ def test_what_no_row_shows_is_said(dataset):
 
 
 @pytest.mark.parametrize("content", [None, "idx,text\n1,hello\n"])
-def test_what_is_no_dataset_of_ours_is_refused(tmp_path, capsys, content):
+def test_other_datasets_are_refused(tmp_path, capsys, content):
     folder = tmp_path / "other"
     if content:
         folder.mkdir()

@@ -11,6 +11,7 @@ from small_release import ROWS, check_rows, labels, png, write_annotation, write
 
 from dataset_script import convert
 from dataset_script.convert import main
+from pipeline_synfundus.labels import CONDITION_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def refused(capsys, *arguments) -> str:
     return capsys.readouterr().err
 
 
-def test_the_command_makes_a_folder_that_loads_by_its_name(release, tmp_path, monkeypatch):
+def test_the_command_creates_a_folder_that_loads_by_its_name(release, tmp_path, monkeypatch):
     out = tmp_path / "synfundus-1m"
     done = subprocess.run(
         [sys.executable, "-m", "dataset_script.convert", release, "--out", out, "--shard-rows", "2"],
@@ -40,7 +41,7 @@ def test_the_command_makes_a_folder_that_loads_by_its_name(release, tmp_path, mo
     assert list(datasets.load_dataset("synfundus-1m", "labels", split="train")) == ROWS
     card = (out / "README.md").read_text()
     assert "There is no photograph in this dataset" in card
-    assert "the same to the last byte" in card
+    assert "identical to the published ones, byte for byte" in " ".join(card.split())
     assert "$" not in card
 
 
@@ -61,7 +62,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.002)
 
 
-def test_interrupted_and_killed_it_goes_on_to_the_same_dataset_though_zips_were_unpacked_meanwhile(tmp_path):
+def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(tmp_path):
     release, count = tmp_path / "release", 60
     write_release(release, ["00.zip"] * count)
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
@@ -74,7 +75,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset_though_zips_were_
         _, errors = process.communicate(timeout=60)
         if stop == signal.SIGINT:
             assert process.returncode == 130
-            assert "Interrupted. The same command again goes on" in errors
+            assert "Interrupted. Run the same command again to continue" in errors
             assert "Traceback" not in errors
         else:
             assert process.returncode == -signal.SIGKILL
@@ -89,7 +90,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset_though_zips_were_
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
-def test_a_release_with_problems_is_refused_with_all_of_them_in_a_file(release, tmp_path, capsys):
+def test_a_release_with_problems_is_refused_and_all_are_listed_in_a_file(release, tmp_path, capsys):
     out = tmp_path / "out"
     write_annotation(release, [*ROWS, *({"idx": idx, **labels(idx)} for idx in range(100, 120))])
     message = refused(capsys, release, "--out", out)
@@ -101,7 +102,7 @@ def test_a_release_with_problems_is_refused_with_all_of_them_in_a_file(release, 
     assert not out.exists()
 
 
-def test_rows_with_problems_are_left_out_if_asked_for(release, tmp_path, capsys):
+def test_rows_with_problems_are_omitted_on_request(release, tmp_path, capsys):
     (release / "02" / "3.png").unlink()
     assert main([str(release), "--out", str(tmp_path / "out"), "--skip-problems"]) == 0
     assert "1 missing files" in capsys.readouterr().err
@@ -109,21 +110,21 @@ def test_rows_with_problems_are_left_out_if_asked_for(release, tmp_path, capsys)
     assert "3.png" in (tmp_path / "out.problems.txt").read_text()
 
 
-def test_nothing_is_made_of_a_release_without_a_good_row(tmp_path, capsys):
+def test_a_release_without_a_usable_row_creates_nothing(tmp_path, capsys):
     write_annotation(tmp_path / "release", ROWS)
     assert "5 missing files" in refused(capsys, tmp_path / "release", "--out", tmp_path / "out", "--skip-problems")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bad_image_holds_up_its_shard_only_and_can_be_replaced(release, tmp_path, capsys):
+def test_a_bad_image_blocks_only_its_shard_and_can_be_replaced(release, tmp_path, capsys):
     out = tmp_path / "out"
     command = [str(release), "--out", str(out), "--shard-rows", "2"]
     for idx in (3, 4):
         (release / "02" / f"{idx}.png").write_bytes(png(idx)[:-30])
     message = refused(capsys, *command)
     assert "2 bad images" in message
-    assert "02/3.png (idx 3) is cut off" in message
-    assert "02/4.png (idx 4) is cut off" in message
+    assert "02/3.png (idx 3) is truncated" in message
+    assert "02/4.png (idx 4) is truncated" in message
     assert set(parquet(out)) == {"data/train-00000-of-00003.parquet", "labels/train-00000-of-00003.parquet"}
     assert not (out / "README.md").exists()
     for idx in (3, 4):
@@ -163,8 +164,21 @@ def test_two_conversions_at_once_make_one_dataset(tmp_path):
     assert len(parquet(shared)) == 40
 
 
-def test_a_disk_that_is_too_small_is_noticed_first(release, tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_too_small_is_detected_first(release, tmp_path, capsys, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda path: usage)
     assert "GB more, but its disk has 0.0 GB free" in refused(capsys, release, "--out", tmp_path / "out")
     assert not parquet(tmp_path / "out")
+
+
+def test_the_command_and_the_card_count_the_unknown_labels(release, tmp_path, capsys):
+    assert main([str(release), "--out", str(tmp_path / "out")]) == 0
+    counts = {name: sum(row[name] == -1 for row in ROWS) for name in CONDITION_NAMES}
+    said = "Unknown (-1) in " + ", ".join(f"{name}: {count} rows" for name, count in counts.items() if count) + "."
+    assert "is_amd: 1 rows" in said
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "out" / "README.md").read_text()
+    known = [{name: max(value, 0) for name, value in row.items()} for row in ROWS]
+    write_annotation(release, known)
+    assert main([str(release), "--out", str(tmp_path / "known")]) == 0
+    assert "No label is unknown." in capsys.readouterr().out

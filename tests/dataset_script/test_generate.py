@@ -37,7 +37,7 @@ def stored_image(folder: Path, position: int) -> Image.Image:
 
 
 def refused(capsys, *arguments) -> str:
-    """Runs the command, which must refuse; returns what it says."""
+    """Runs the command, which must refuse its arguments; returns its error message."""
     try:
         assert main([str(argument) for argument in arguments]) == 2
     except SystemExit as end:  # argparse
@@ -63,7 +63,7 @@ def test_loads_by_its_name_in_all_three_ways(dataset_dir, monkeypatch):
     assert all(np.array_equal(row["image"], other["image"]) for row, other in zip(streamed, whole, strict=True))
 
 
-def test_rows_are_those_of_the_plan(dataset_dir):
+def test_rows_match_the_plan(dataset_dir):
     plan = load_plan()
     table = pq.read_table(dataset_dir / "labels").to_pylist()
     assert table == [{"idx": idx, **plan.row(idx).condition} for idx in range(40)]
@@ -80,7 +80,7 @@ def test_one_parquet_file_alone_knows_types_and_value_names(dataset_dir):
     assert features["dr_grade"].names == ["none", "mild NPDR", "moderate NPDR", "severe NPDR", "proliferative DR"]
 
 
-def test_every_image_says_what_it_is(dataset_dir, record):
+def test_every_image_contains_its_provenance(dataset_dir, record):
     for idx in (0, 39):
         image = stored_image(dataset_dir, idx)
         assert image.format == "PNG"
@@ -97,7 +97,7 @@ def test_every_image_says_what_it_is(dataset_dir, record):
         }
 
 
-def test_an_image_can_be_made_again_alone(dataset_dir, tiny_pipeline_dir):
+def test_a_single_image_can_be_generated_again(dataset_dir, tiny_pipeline_dir):
     pipeline = DiffusionPipeline.from_pretrained(tiny_pipeline_dir, trust_remote_code=True)
     for idx in (3, 21, 39):
         row = load_plan().row(idx)
@@ -151,7 +151,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir, tmp_path):
+def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, tmp_path):
     options = [
         "--num-rows",
         "36",
@@ -173,7 +173,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir
         _, errors = process.communicate(timeout=60)
         if stop == signal.SIGINT:
             assert process.returncode == 130, errors
-            assert "Interrupted. The same command again goes on" in errors
+            assert "Interrupted. Run the same command again to continue" in errors
             assert "Traceback" not in errors
         else:
             assert process.returncode == -signal.SIGKILL
@@ -190,7 +190,7 @@ def test_interrupted_and_killed_it_goes_on_to_the_same_dataset(tiny_pipeline_dir
     assert {name: (broken / f"data/train-{name}.parquet").stat().st_mtime_ns for name in complete} == written
 
 
-def test_a_shard_lost_cut_or_half_written_is_made_again(dataset_dir, build_arguments, tmp_path):
+def test_a_missing_truncated_or_half_written_shard_is_built_again(dataset_dir, build_arguments, tmp_path):
     folder = tmp_path / "synfundus-1m"
     shutil.copytree(dataset_dir, folder)
     lost, cut = folder / "labels/train-00000-of-00003.parquet", folder / "data/train-00001-of-00003.parquet"
@@ -202,7 +202,7 @@ def test_a_shard_lost_cut_or_half_written_is_made_again(dataset_dir, build_argum
     assert files(folder) == files(dataset_dir)
 
 
-def test_a_lost_card_is_written_again(dataset_dir, build_arguments, tmp_path):
+def test_a_missing_card_is_written_again(dataset_dir, build_arguments, tmp_path):
     folder = tmp_path / "synfundus-1m"
     shutil.copytree(dataset_dir, folder)
     (folder / "README.md").unlink()
@@ -270,11 +270,11 @@ def test_a_folder_with_something_else_is_refused(build_arguments, capsys, tmp_pa
         ("--device", "abacus", "--device abacus cannot be used"),
         ("--plan", "none.yaml", "the plan none.yaml cannot be read"),
         ("--model", "tests", "--model tests holds no model_index.json"),
-        ("--model", "no/where/at/all", "is no folder, and could not be had from the Hub"),
-        ("--model", "nobody/nothing-of-this-name", "is no folder, and could not be had from the Hub"),
+        ("--model", "no/where/at/all", "is neither a local folder nor a downloadable Hub repository"),
+        ("--model", "nobody/nothing-of-this-name", "is neither a local folder nor a downloadable Hub repository"),
     ],
 )
-def test_wrong_arguments_are_refused_before_anything_is_made(
+def test_wrong_arguments_are_refused_before_anything_is_written(
     build_arguments, capsys, tmp_path, monkeypatch, option, value, said
 ):
     monkeypatch.chdir(ROOT)

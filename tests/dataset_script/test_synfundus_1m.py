@@ -71,7 +71,7 @@ def test_a_release_is_streamed_in_shards(builder):
     assert [row["idx"] for row in stream.shard(3, 1)] == [2, 3]
 
 
-def test_a_stream_goes_on_where_it_stood(builder):
+def test_a_stream_resumes_from_its_state(builder):
     stream = builder.as_streaming_dataset(split="train")
     rows = iter(stream)
     assert [next(rows)["idx"] for _ in range(3)] == [0, 1, 2]
@@ -108,14 +108,14 @@ def test_an_unfinished_build_is_refused(dataset_dir, tmp_path):
         SynFundus1M(data_dir=str(tmp_path / "built"))
 
 
-def test_without_a_folder_it_says_what_is_missing(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="data_dir is not given"):
         SynFundus1M(cache_dir=str(tmp_path)).as_streaming_dataset()
     with pytest.raises(PublishedReleaseError, match="No such file or directory"):
         SynFundus1M(cache_dir=str(tmp_path), data_dir=str(tmp_path / "none"))
 
 
-def test_what_is_wrong_is_said_before_anything_is_prepared(release, tmp_path):
+def test_problems_are_reported_before_anything_is_prepared(release, tmp_path):
     (release / "02" / "3.png").unlink()
     write_images(release, {"02/30.png": png(30)})
     builder = SynFundus1M(data_dir=str(release), cache_dir=str(tmp_path / "cache"))
@@ -132,8 +132,8 @@ def test_bad_images_are_named_while_it_is_prepared(release, tmp_path):
         builder.download_and_prepare()
     assert isinstance(caught.value.__cause__, PublishedReleaseError)
     assert [problem.text for problem in caught.value.__cause__.problems] == [
-        "02/3.png (idx 3) is cut off",
-        "02/4.png (idx 4) is cut off",
+        "02/3.png (idx 3) is truncated",
+        "02/4.png (idx 4) is truncated",
     ]
 
 

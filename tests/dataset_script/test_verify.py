@@ -24,7 +24,7 @@ def copied(dataset_dir, tmp_path) -> Path:
 
 
 def problems(capsys, folder, *options) -> dict[str, int]:
-    """Runs the command; returns the problems by check, and holds it to its exit status."""
+    """Runs the command, checks its exit status, and returns the number of problems by check."""
     status = main([str(folder), *options])
     lines = capsys.readouterr().out.splitlines()
     body = lines[1 : lines.index("") if "" in lines else -1]
@@ -35,7 +35,7 @@ def problems(capsys, folder, *options) -> dict[str, int]:
 
 
 def rewrite(folder, shard, edit, config="default"):
-    """Changes the table of a shard, and the manifest with it, as an earlier, faulty writer would have left them."""
+    """Changes the table of a shard, and the manifest with it, as a faulty writer would leave them."""
     manifest_file = folder / ".build" / f"0000{shard}-of-00003.json"
     manifest = json.loads(manifest_file.read_text())
     file = folder / manifest["files"][config]["file"]
@@ -52,7 +52,7 @@ def set_column(table, name, change):
 
 
 def edited_image(change):
-    """An edit that changes the pixels of the shard's first image, but not what its file says of itself."""
+    """An edit that changes the pixels of the shard's first image, but not its provenance."""
 
     def edit(values):
         image = Image.open(io.BytesIO(values[0]["bytes"]))
@@ -71,7 +71,7 @@ def test_a_built_dataset_is_sound(dataset_dir, capsys):
     assert problems(capsys, dataset_dir, "--sample", "7") == {}
 
 
-def test_the_command_says_how_much_it_checked(dataset_dir):
+def test_the_command_prints_how_much_it_checked(dataset_dir):
     command = [sys.executable, "-m", "dataset_script.verify", str(dataset_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
@@ -80,7 +80,7 @@ def test_the_command_says_how_much_it_checked(dataset_dir):
 
 
 @pytest.mark.parametrize("sample", [1, 25, 39, 40, 1000])
-def test_a_sample_has_the_size_asked_for(dataset_dir, capsys, sample):
+def test_a_sample_has_the_requested_size(dataset_dir, capsys, sample):
     assert main([str(dataset_dir), "--sample", str(sample)]) == 0
     assert f"{min(sample, 40)} images" in capsys.readouterr().out
 
@@ -90,27 +90,27 @@ def test_one_changed_byte_is_found(copied, capsys):
     content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 1
     file.write_bytes(content)
-    assert problems(capsys, copied)["checksums are those of the manifest"] == 1
-    assert "checksums are those of the manifest" not in problems(capsys, copied, "--sample", "40")
+    assert problems(capsys, copied)["checksums match the manifests"] == 1
+    assert "checksums match the manifests" not in problems(capsys, copied, "--sample", "40")
 
 
-def test_a_cut_file_is_found(copied, capsys):
+def test_a_truncated_file_is_found(copied, capsys):
     file = copied / "labels/train-00002-of-00003.parquet"
     file.write_bytes(file.read_bytes()[:-10])
     found = problems(capsys, copied)
-    assert found == {"shards are complete, as in the manifest": 1, "columns and their types": 1}
+    assert found == {"shards match their manifests": 1, "columns and their types": 1}
 
 
 @pytest.mark.parametrize("lost", ["data/train-00000-of-00003.parquet", ".build/00001-of-00003.json"])
-def test_a_lost_file_is_found(copied, capsys, lost):
+def test_a_missing_file_is_found(copied, capsys, lost):
     (copied / lost).unlink()
-    assert problems(capsys, copied)["shards are complete, as in the manifest"] == 1
+    assert problems(capsys, copied)["shards match their manifests"] == 1
 
 
-def test_a_file_too_many_is_found(copied, capsys):
+def test_an_extra_file_is_found(copied, capsys):
     shutil.copy(copied / "data/train-00000-of-00003.parquet", copied / "data/train-00003-of-00003.parquet")
     (copied / "labels/.train-00000-of-00003.parquet.tmp").write_bytes(b"half")
-    assert problems(capsys, copied) == {"card, plan and nothing else are there": 2}
+    assert problems(capsys, copied) == {"card, plan and no other files exist": 2}
 
 
 def test_another_plan_and_a_card_of_another_size_are_found(copied, capsys):
@@ -118,23 +118,23 @@ def test_another_plan_and_a_card_of_another_size_are_found(copied, capsys):
     card.write_text(card.read_text().replace("num_examples: 40", "num_examples: 41"))
     plan.write_text(plan.read_text().replace("seed: ", "seed: 1"))
     found = problems(capsys, copied)
-    assert found["card, plan and nothing else are there"] == 2
-    assert found["labels are the plan's"] > 0
+    assert found["card, plan and no other files exist"] == 2
+    assert found["labels match the plan"] > 0
 
 
-def test_doubled_rows_and_gaps_are_found(copied, capsys):
+def test_duplicate_and_missing_rows_are_found(copied, capsys):
     rewrite(copied, 0, lambda table: set_column(table, "idx", lambda values: [0, *values[:-1]]))
-    assert problems(capsys, copied)["idx is 0 to N-1, without gap or double"] == 15
+    assert problems(capsys, copied)["idx is 0 to N-1, no gaps or duplicates"] == 15
     rewrite(copied, 1, lambda table: table.slice(0, 15))
-    assert problems(capsys, copied)["idx is 0 to N-1, without gap or double"] == 16
+    assert problems(capsys, copied)["idx is 0 to N-1, no gaps or duplicates"] == 16
 
 
 @pytest.mark.parametrize("config", ["default", "labels"])
 def test_wrong_labels_are_found_in_either_config(copied, capsys, config):
     rewrite(copied, 1, lambda table: set_column(table, "is_gc", lambda values: [1 - values[0], *values[1:]]), config)
-    assert problems(capsys, copied) == {"labels are the plan's": 1}
+    assert problems(capsys, copied) == {"labels match the plan": 1}
     rewrite(copied, 1, lambda table: set_column(table, "dr_grade", lambda values: [5, -2, *values[2:]]), config)
-    assert problems(capsys, copied) == {"labels are in range": 2, "labels are the plan's": 2}
+    assert problems(capsys, copied) == {"labels are in range": 2, "labels match the plan": 2}
 
 
 def test_other_columns_are_found(copied, capsys):
@@ -169,9 +169,9 @@ def test_images_of_other_rows_are_found(copied, capsys):
         return [values[1], values[0], *values[2:]]
 
     rewrite(copied, 0, lambda table: set_column(table, "image", swap))
-    assert problems(capsys, copied) == {"images say what made them": 2}
+    assert problems(capsys, copied) == {"images name their generator and row": 2}
 
 
-def test_what_is_no_dataset_is_refused(tmp_path, capsys):
+def test_a_folder_without_a_dataset_is_refused(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "holds no dataset" in capsys.readouterr().err

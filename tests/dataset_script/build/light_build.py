@@ -1,6 +1,6 @@
 """Builds a dataset from a source that needs no model, as fast as files are written: `light_build.py OUT WORKERS [DIE]`.
 
-With DIE, the worker that makes the images of row 40 kills itself, once.
+With DIE, the worker that generates row 40 kills itself, once.
 """
 
 import os
@@ -22,7 +22,7 @@ SHARD_ROWS, SHARDS, SIZE = 12, 8, 24
 
 
 def make_images(pause: float, killed: Path | None, rows) -> np.ndarray:
-    """Noise from each row's own seed."""
+    """Noise from the seed of each row."""
     time.sleep(pause)
     if killed and not killed.exists() and 40 in [row.idx for row in rows]:
         killed.touch()

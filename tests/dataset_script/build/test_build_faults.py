@@ -46,14 +46,14 @@ def build_here(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory) -> Path:
-    """What an undisturbed build leaves."""
+    """The result of an undisturbed build."""
     folder = tmp_path_factory.mktemp("unbroken") / "dataset"
     build_here(folder)
     return folder
 
 
 def assert_same(folder: Path, unbroken: Path) -> None:
-    """The same shards byte for byte, the same manifests, and nothing else: no lock, no half file."""
+    """The same shards byte for byte, the same manifests, and no lock or partial file."""
     assert parquet(folder) == parquet(unbroken)
     assert len(parquet(folder)) == 2 * SHARDS
     assert hidden(folder) == hidden(unbroken)
@@ -62,8 +62,8 @@ def assert_same(folder: Path, unbroken: Path) -> None:
         assert (folder / ".build" / name).read_text() == (unbroken / ".build" / name).read_text()
 
 
-def test_killed_again_and_again_it_ends_in_the_same_dataset(tmp_path, unbroken):
-    """Killed whenever another shard is complete, at a random moment after."""
+def test_a_build_killed_repeatedly_completes_the_same_dataset(tmp_path, unbroken):
+    """The build is killed at a random moment after each complete shard."""
     out, chance = tmp_path / "dataset", random.Random(0)
     kills = 0
     while True:
@@ -128,8 +128,8 @@ def running(process: Path) -> bool:
         return False
 
 
-def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken):
-    """The limit on a file's size meets the writer where a full disk would."""
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, unbroken):
+    """A limit on the file size stops the writer as a full disk would."""
     out = tmp_path / "dataset"
     whole = (unbroken / "data" / f"train-00000-of-0000{SHARDS}.parquet").stat().st_size
 
@@ -148,7 +148,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, unbroken):
     assert_same(out, unbroken)
 
 
-def test_a_truncated_shard_is_made_again(tmp_path, unbroken):
+def test_a_truncated_shard_is_built_again(tmp_path, unbroken):
     out = tmp_path / "dataset"
     build_here(out)
     cut = out / "data" / f"train-00003-of-0000{SHARDS}.parquet"
@@ -159,7 +159,7 @@ def test_a_truncated_shard_is_made_again(tmp_path, unbroken):
     assert_same(out, unbroken)
 
 
-def test_a_lock_that_a_dead_process_left_is_no_obstacle(tmp_path, unbroken):
+def test_the_lock_file_of_a_dead_process_does_not_block(tmp_path, unbroken):
     out = tmp_path / "dataset"
     begin(out)
     for name in ("build.lock", f"00000-of-0000{SHARDS}.lock", f"00005-of-0000{SHARDS}.lock"):
@@ -170,7 +170,7 @@ def test_a_lock_that_a_dead_process_left_is_no_obstacle(tmp_path, unbroken):
     assert_same(out, unbroken)
 
 
-def test_a_shard_that_another_makes_is_waited_for(tmp_path):
+def test_a_build_waits_for_a_shard_that_another_process_builds(tmp_path):
     folder = begin(tmp_path / "dataset")
     build = threading.Thread(target=build_here, args=(folder.path,), daemon=True)
     with folder.locked_shard(2) as mine:
@@ -207,14 +207,14 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     assert not path.exists()
 
 
-def test_a_lock_held_elsewhere_is_not_waited_for_unless_asked(tmp_path):
+def test_a_lock_held_elsewhere_is_awaited_only_on_request(tmp_path):
     with locked(tmp_path / "lock"):
         with locked(tmp_path / "lock", wait=False) as mine:
             assert not mine
         assert (tmp_path / "lock").exists()
 
 
-def test_the_manifest_tells_what_was_written(unbroken):
+def test_the_manifest_describes_the_files(unbroken):
     folder = begin(unbroken)
     for shard in range(SHARDS):
         manifest = folder.read_manifest(shard)

@@ -11,14 +11,14 @@ FACTS = image_facts(42, "some/generator", "abc123", "0123456789abcdef")
 
 @pytest.fixture(scope="module")
 def pixels():
-    """A smooth picture with some noise, as photographs are."""
+    """A smooth image with some noise, like a photograph."""
     across, down = np.meshgrid(np.linspace(0, 200, 64), np.linspace(0, 100, 48))
     smooth = np.stack([across, down, across / 2 + down / 2], axis=2)
     return (smooth + np.random.default_rng(0).normal(20, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_says_what_it_is(pixels, name):
+def test_a_file_contains_its_provenance(pixels, name):
     with Image.open(io.BytesIO(encode_image(pixels, name, FACTS))) as image:
         assert (image.format, image.mode, image.size) == (FORMATS[name].name, "RGB", (64, 48))
         assert read_facts(image) == FACTS
@@ -40,7 +40,7 @@ def test_jpeg_stays_close(pixels):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_says_nothing_has_no_facts(pixels, name):
+def test_a_file_without_provenance_has_no_facts(pixels, name):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, FORMATS[name].name)
     with Image.open(buffer) as image:

@@ -17,7 +17,7 @@ def stored(folder, idx) -> Image.Image:
     return Image.open(io.BytesIO(table["image"][0]["bytes"].as_py()))
 
 
-def test_single_rows_are_made_again_as_they_are_in_the_shards(dataset_dir, tiny_pipeline_dir, tmp_path, capsys, record):
+def test_single_rows_are_generated_again_as_in_the_shards(dataset_dir, tiny_pipeline_dir, tmp_path, capsys, record):
     arguments = ["--rows", "39,3,21,3", *MODEL_ARGUMENTS, "--model", str(tiny_pipeline_dir), "--out", str(tmp_path)]
     assert main(arguments) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0000003.png", "0000021.png", "0000039.png"]
@@ -31,7 +31,7 @@ def test_single_rows_are_made_again_as_they_are_in_the_shards(dataset_dir, tiny_
     assert np.abs(np.asarray(stored(dataset_dir, 3), float) - np.asarray(stored(dataset_dir, 21), float)).mean() > 2
 
 
-def test_a_row_of_the_whole_million_is_made_alone(tiny_pipeline_dir, tmp_path):
+def test_a_single_row_of_the_million_is_generated(tiny_pipeline_dir, tmp_path):
     arguments = [
         "--rows",
         "999999",
@@ -48,14 +48,14 @@ def test_a_row_of_the_whole_million_is_made_alone(tiny_pipeline_dir, tmp_path):
         assert read_facts(image)["SynFundus-Plan"] == load_plan().hash
 
 
-def test_a_dataset_is_no_place_for_single_images(dataset_dir, tiny_pipeline_dir, capsys):
+def test_single_images_are_not_written_to_a_dataset(dataset_dir, tiny_pipeline_dir, capsys):
     arguments = ["--rows", "3", *MODEL_ARGUMENTS, "--model", str(tiny_pipeline_dir), "--out", str(dataset_dir)]
     assert main(arguments) == 2
     assert "is a dataset; give --out another folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("rows", ["-1", "3,", "1.5", "all", ""])
-def test_what_is_no_number_of_a_row_is_refused(tmp_path, capsys, rows):
+@pytest.mark.parametrize("rows", ["-1", "3,", "1.5", "all", "", str(2**63)])
+def test_invalid_row_numbers_are_refused(tmp_path, capsys, rows):
     with pytest.raises(SystemExit) as end:
         main([f"--rows={rows}", "--out", str(tmp_path / "new")])
     assert end.value.code == 2

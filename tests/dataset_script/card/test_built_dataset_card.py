@@ -1,5 +1,8 @@
+import re
+
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
@@ -42,7 +45,7 @@ def test_datasets_reads_features_and_sizes(card, dataset_dir):
         assert info.dataset_size == pytest.approx(pq.read_table(dataset_dir / folder).nbytes, rel=0.1)
 
 
-def test_the_text_says_what_it_must(card, record):
+def test_the_text_has_the_required_statements(card, record):
     for part in (
         "There is no photograph in this dataset",
         "not for diagnosis",
@@ -72,3 +75,15 @@ def test_the_label_table_has_full_names_and_counts(card, dataset_dir):
 )
 def test_size_categories_are_the_hubs(num_rows, category):
     assert size_category(num_rows) == category
+
+
+def test_the_python_example_in_the_card_prints_unknown_for_unknown_labels(card, dataset_dir, tmp_path, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
+    rows = pq.read_table(dataset_dir / "data").to_pylist()
+    for row, printed in ((rows[0], "none"), ({**rows[0], "dr_grade": -1}, "unknown")):
+        stand_in = Dataset.from_list([row], features=features())
+        exec(
+            code.replace("from datasets import load_dataset", ""),
+            {"load_dataset": lambda *_, rows=stand_in, **__: rows},
+        )
+        assert capsys.readouterr().out == f"{printed}\n"

@@ -49,7 +49,7 @@ def test_rows_stay_the_same_from_release_to_release():
     ]
 
 
-def test_the_hash_is_of_the_rows_and_not_of_the_file(tmp_path, plan):
+def test_the_hash_depends_on_the_rows_and_not_on_the_file(tmp_path, plan):
     content = {"strata": [], "seed": plan.seed}
     for stratum in plan.strata:
         labels = {name: dict(values) for name, values in reversed(stratum.labels.items())}
@@ -111,7 +111,7 @@ def test_a_cycle_has_the_shares_exactly(plan):
     assert counts == {stratum.name: round(stratum.share * 100 * CYCLE) for stratum in plan.strata}
 
 
-def test_shares_that_are_no_whole_number_of_rows_fill_the_cycle():
+def test_shares_that_need_rounding_fill_the_cycle():
     strata = [{"name": str(number), "share": 1 / 7, "labels": {}} for number in range(7)]
     counts = ConditionPlan(*parse_plan({"seed": 0, "strata": strata})).stratum_counts(CYCLE)
     assert sum(counts.values()) == CYCLE
@@ -151,7 +151,7 @@ COMBINATIONS = [{"dr_grade": 0, "is_dme": 0}] * 60 + [{"dr_grade": 2, "is_dme": 
 
 @pytest.fixture(params=["csv", "parquet"])
 def label_table(tmp_path, request):
-    """A table as of real labels: gaps, other columns, columns in another order."""
+    """A table like one of real labels: missing values, other columns, columns in another order."""
     table = pd.DataFrame([{"patient": number, **labels} for number, labels in enumerate(COMBINATIONS)])
     table = table[["is_dme", "patient", "dr_grade"]]
     path = tmp_path / f"labels.{request.param}"
@@ -184,7 +184,7 @@ def test_a_label_of_the_stratum_replaces_that_of_the_table(tmp_path, label_table
     assert {(row["dr_grade"], row["is_dme"]) for row in rows} == {(0, 0), (2, 0), (4, 0)}
 
 
-def test_the_plan_that_is_kept_needs_no_table_and_gives_the_same_rows(tmp_path, label_table):
+def test_the_stored_plan_needs_no_table_and_gives_the_same_rows(tmp_path, label_table):
     plan, file = joint_plan(tmp_path, label_table.name, is_gc={0: 0.5, 1: 0.5})
     kept = tmp_path / "elsewhere" / "plan.yaml"
     kept.parent.mkdir()
@@ -202,5 +202,5 @@ def test_another_table_is_another_plan(tmp_path, label_table):
     assert joint_plan(tmp_path, "other.csv")[0].hash != plan.hash
 
 
-def test_a_plan_without_tables_is_kept_as_it_is_written(plan):
+def test_a_plan_without_tables_is_stored_unchanged(plan):
     assert plan_text(DEFAULT_PLAN, plan) == DEFAULT_PLAN.read_text()

@@ -35,13 +35,13 @@ def test_each_combination_is_drawn_from_its_part_of_zero_to_one(tmp_path):
         ([{"weight": 1, "labels": {"is_gx": 1}}], "did you mean 'is_gc'?"),
         ([{"weight": 1, "labels": {"is_gc": 2}}], "is_gc is 2; allowed are 0 to 1"),
         ([*PAIR, {"weight": 1, "labels": {"is_gc": 1}}], "combination 2 has other labels"),
-        ([*PAIR, PAIR[0]], "combination 2 is there already"),
+        ([*PAIR, PAIR[0]], "combination 2 is a duplicate"),
         ("none.csv", "none.csv cannot be read"),
         ("none.parquet", "none.parquet cannot be read"),
         ("none.xlsx", "neither a .csv nor a .parquet"),
     ],
 )
-def test_what_is_no_distribution_is_refused(tmp_path, content, said):
+def test_invalid_distributions_are_refused(tmp_path, content, said):
     assert said in refusal(content, tmp_path)
 
 

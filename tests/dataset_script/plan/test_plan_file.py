@@ -86,7 +86,7 @@ def test_shares_may_be_off_by_rounding():
     assert len(parse_plan({"seed": 1, "strata": strata}).strata) == 3
 
 
-def test_unknown_is_allowed_when_asked_for():
+def test_unknown_is_a_valid_value():
     (stratum,) = parse_plan(plan(labels={"dr_grade": None, "is_dme": 1, "is_gc": {-1: 0.5, 1: 0.5}})).strata
     assert stratum.labels["dr_grade"] == ((UNKNOWN, 1.0),)
 
@@ -101,7 +101,7 @@ def test_messages_of_a_file_begin_with_its_name(tmp_path):
             read_plan_file(file)
 
 
-def test_a_key_given_twice_is_refused_with_its_line(tmp_path):
+def test_a_duplicate_key_is_refused_with_its_line(tmp_path):
     file = tmp_path / "odd.yaml"
     file.write_text("seed: 1\nstrata:\n- {name: odd, share: 1, labels: {is_gc: 0,\n    is_gc: 1}}\n")
     with pytest.raises(PlanError, match=r"odd\.yaml, line 4: 'is_gc' is given twice"):
@@ -158,7 +158,7 @@ strata:
         ("labels: {}", "joint: [{weight: 1, labels: {is_dme: 1, dr_grade: 0}}]", 11, "dr_grade is 0"),
     ],
 )
-def test_the_line_that_is_wrong_is_named(tmp_path, old, new, line, said):
+def test_errors_name_the_line(tmp_path, old, new, line, said):
     file = tmp_path / "odd.yaml"
     assert WRONG_LINES.count(old) == 1
     file.write_text(WRONG_LINES)

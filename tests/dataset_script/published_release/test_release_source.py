@@ -81,7 +81,7 @@ def test_file_name_is_a_path_or_the_end_of_one(tmp_path, names, places):
     assert rows_of(tmp_path) == expected(range(2))
 
 
-def test_file_name_goes_before_idx_and_idx_numbers_the_row(tmp_path):
+def test_file_name_takes_precedence_and_idx_numbers_the_row(tmp_path):
     write_annotation(tmp_path, [{"idx": 5, "file_name": "a.png", **labels(5)}])
     write_images(tmp_path, {"a.png": png(5)})
     assert rows_of(tmp_path) == expected([5])
@@ -105,13 +105,13 @@ def test_cells_may_be_empty_or_whole_floats_and_the_eye_side_may_be_missing(tmp_
     ]
 
 
-def test_what_systems_add_by_themselves_is_passed_over(tmp_path):
+def test_files_that_operating_systems_add_are_ignored(tmp_path):
     write_release(tmp_path, ["00.zip"])
     write_images(tmp_path, {"00.zip/__MACOSX/._0.png": b"", "._0.png": b"", ".trash/0.png": b"", "LICENSE.txt": b""})
     assert rows_of(tmp_path) == expected([0])
 
 
-def test_everything_wrong_is_listed_at_once_before_an_image_is_read(tmp_path, monkeypatch):
+def test_all_problems_are_listed_before_an_image_is_read(tmp_path, monkeypatch):
     rows = [{"idx": idx, **labels(idx)} for idx in (0, 1, 2, 3, 4, 4, 6, -7, 8, 9)]
     rows[1] |= {"dr_grade": 5, "is_amd": "yes"}
     rows[2] |= {"eye_side": 0.5}
@@ -157,7 +157,7 @@ def test_wrong_file_names_are_listed(tmp_path):
     assert refused(tmp_path).problems == [
         Problem("bad values", "line 4: file_name is 'b.jpg'; allowed are names of PNG files"),
         Problem("bad values", "line 5: file_name is ''; allowed are names of PNG files"),
-        Problem("shared files", "line 3: a.png is the image of line 2, too"),
+        Problem("shared files", "line 3: a.png is also the image of line 2"),
         Problem("missing files", "line 6: ../c.png"),
         Problem("missing files", "line 7: 00/d.png"),
         Problem("extra files", "01/d.png"),
@@ -193,13 +193,13 @@ HEADER = ",".join(["idx", *LABEL_NAMES])
         ({ANNOTATION: "\udcff"}, "unreadable annotations:\n  'utf-8' codec can't decode"),
     ],
 )
-def test_what_is_no_release_is_refused(tmp_path, files, said):
+def test_invalid_releases_are_refused(tmp_path, files, said):
     for name, text in files.items():
         (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
     assert said in str(refused(tmp_path))
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     assert f"{tmp_path}/none: No such file or directory" in str(refused(tmp_path / "none"))
 
 
@@ -220,18 +220,18 @@ def test_zips_that_cannot_be_read_without_decoding_are_listed(tmp_path):
 
 
 def spoil(content: bytes) -> bytes:
-    """A byte in the middle is another one."""
+    """Changes a byte in the middle."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 def test_all_bad_images_are_listed_after_all_were_read(tmp_path):
     bad = {
-        "0.png": (b"GIF89a", "is no PNG file"),
-        "1.png": (png(1)[:-20], "is cut off"),
+        "0.png": (b"GIF89a", "is not a PNG file"),
+        "1.png": (png(1)[:-20], "is truncated"),
         "2.png": (spoil(png(2)), "is damaged: wrong checksum in its chunk b'IDAT'"),
         "3.png": (png(3, (512, 256)), "has 512x256 pixels; allowed are 512x512"),
-        "a.zip/4.png": (b"GIF89a", "is no PNG file"),
+        "a.zip/4.png": (b"GIF89a", "is not a PNG file"),
     }
     write_annotation(tmp_path, [{"idx": idx, **labels(idx)} for idx in range(6)])
     write_images(tmp_path, {name: content for name, (content, _) in bad.items()} | {"5.png": png(5)})
@@ -254,7 +254,7 @@ def test_a_damaged_or_changed_zip_is_noticed(tmp_path, method):
         release = load_release(str(tmp_path))
         (tmp_path / "a.zip").write_bytes(content)
         with pytest.raises(
-            PublishedReleaseError, match=r"a\.zip/0\.png \(idx 0\) (is damaged|is not where|cannot be unpacked)"
+            PublishedReleaseError, match=r"a\.zip/0\.png \(idx 0\) (is damaged|is not at the offset|cannot be unpacked)"
         ):
             list(release.tables(SCHEMA))
     (tmp_path / "a.zip").unlink()
