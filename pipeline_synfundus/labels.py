@@ -181,7 +181,7 @@ def implied_values(condition: Mapping[str, int]) -> dict[str, int]:
     In a picture that is no usable fundus photograph nothing is readable, and diabetic macular edema is part of diabetic
     retinopathy, so that there is none at grade 0.
     """
-    implied = {}
+    implied: dict[str, int] = {}
     if condition["is_fundus"] == 0:
         implied |= {label.name: 0 for label in READABILITY[1:]}
     if condition["dr_grade"] == 0:
