@@ -38,7 +38,7 @@ from training.configuration.config import GeneratorConfig, OptimizerConfig
 from training.data.examples import Examples
 from training.data.order import EpochOrder
 from training.loop.engine import Trainer
-from training.train_generator import DiffusionLoss
+from training.losses.flow_matching import FlowMatchingLoss
 
 ORIGINAL_PIXELS = 512  # of the JPEG files that the peers decode
 Step = Callable[[], object]
@@ -82,7 +82,8 @@ def our_step(images: np.ndarray, batch: int, width: int, folder: Path) -> Step:
     unet = make_unet(resolution, width, conditional=True)
     encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), 4 * width)
     optimizer = OptimizerConfig(images=10**9, batch_size=batch, learning_rate=1e-4)
-    loss = DiffusionLoss(unet, encoder, TimedExamples(images, codes), GeneratorConfig({}, optimizer))
+    examples = TimedExamples(images, codes, np.full(len(codes), "noise"))
+    loss = FlowMatchingLoss(unet, encoder, examples, GeneratorConfig({}, optimizer), shift=1.0)
     trainer = Trainer(
         loss,
         optimizer,

@@ -33,14 +33,22 @@ def _is_number(value: Any, kind: type = Real) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _package_encoder_module() -> str | None:
-    """The encoder's module in the installed package; None where diffusers loaded this file from a model folder."""
-    name = f"{__package__}.condition_encoder.condition_encoder"
+def _package_module(component: str, module: str) -> str | None:
+    """The full name of a component's module in the installed package.
+
+    None where the package has no such module, or where diffusers loaded this file from a model folder.
+    """
+    name = f"{__package__}.{component}.{module}"
     try:
         importlib.import_module(name)
     except ImportError:
         return None
     return name
+
+
+def _component_class(component: Any) -> type:
+    """The class of a component, behind what `torch.compile` wraps around it."""
+    return type(getattr(component, "_orig_mod", component))
 
 
 def _edit_config(path: Path, changes: Mapping[str, Any]) -> None:
@@ -63,7 +71,8 @@ class SynFundusPipeline(DiffusionPipeline):
         unet: a `UNet2DModel` with `class_embed_type="identity"`.
         condition_encoder: a `FundusConditionEncoder` whose width is that of the UNet's time embedding.
         scheduler: any diffusers scheduler with the prediction type that the UNet was trained for.
-        vae: an `AutoencoderKL`; without it the UNet works on pixels in [-1, 1].
+        vae: a `FundusAutoencoder`, whose latents need no scaling, or an `AutoencoderKL`; without it the UNet works on
+            pixels in [-1, 1].
         default_num_inference_steps: denoising steps of a call that names none; saved in `model_index.json`.
         default_guidance_scale: guidance scale of a call that names none; saved in `model_index.json`.
         default_guidance_start: start of the guidance interval of a call that names none; saved in `model_index.json`.
@@ -299,7 +308,7 @@ class SynFundusPipeline(DiffusionPipeline):
         if getattr(config, "latents_mean", None) is not None:
             mean, std = (latents.new_tensor(x).view(1, -1, 1, 1) for x in (config.latents_mean, config.latents_std))
             latents = latents * std + mean
-        else:
+        elif getattr(config, "scaling_factor", None) is not None:
             latents = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
         return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
 
@@ -357,7 +366,9 @@ class SynFundusPipeline(DiffusionPipeline):
             pretrained_model_name_or_path: a folder or a Hub id; without it, the weights bundled with the package.
             kwargs: as in `DiffusionPipeline.from_pretrained`.
         """
-        if _package_encoder_module() is None:  # this class came from a model folder: diffusers knows how to go on
+        if (
+            _package_module("condition_encoder", "condition_encoder") is None
+        ):  # this class came from a model folder: diffusers knows how to go on
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         kwargs.pop("trust_remote_code", None)
         folder = pretrained_model_name_or_path
@@ -372,9 +383,10 @@ class SynFundusPipeline(DiffusionPipeline):
         config = super().load_config(*args, **kwargs)
         if isinstance(config, dict):
             config["_class_name"] = cls.__name__
-            module = _package_encoder_module()
-            if module is not None and "condition_encoder" in config:
-                config["condition_encoder"] = [module, config["condition_encoder"][1]]
+            for name, value in config.items():
+                if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str):
+                    module = _package_module(name, value[0])
+                    config[name] = [module, value[1]] if module else value
         return config
 
     def save_config(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
@@ -385,20 +397,19 @@ class SynFundusPipeline(DiffusionPipeline):
         super().save_config(save_directory, push_to_hub=False, **kwargs)
         folder = Path(save_directory)
         here = Path(inspect.getfile(type(self)))
-        encoder_class = type(getattr(self.condition_encoder, "_orig_mod", self.condition_encoder))  # torch.compile's
-        encoder = Path(inspect.getfile(encoder_class))
-        lists = {
-            "_class_name": [here.stem, type(self).__name__],
-            "condition_encoder": [encoder.stem, encoder_class.__name__],
+        own = {
+            name: _component_class(component)
+            for name, component in self.components.items()
+            if component is not None and not _component_class(component).__module__.startswith("diffusers.")
         }
-        _edit_config(folder / self.config_name, lists)
+        sources = {name: Path(inspect.getfile(component_class)) for name, component_class in own.items()}
+        lists = {name: [sources[name].stem, own[name].__name__] for name in own}
+        _edit_config(folder / self.config_name, lists | {"_class_name": [here.stem, type(self).__name__]})
         for name in self.components:
             _edit_config(folder / name / "config.json", {})
-        for source, target in (
-            (here, folder / here.name),
-            (here.with_name("labels.py"), folder / "labels.py"),
-            (encoder, folder / "condition_encoder" / encoder.name),
-        ):
+        copies = [(here, folder / here.name), (here.with_name("labels.py"), folder / "labels.py")]
+        copies += [(source, folder / name / source.name) for name, source in sources.items()]
+        for source, target in copies:
             if not (target.exists() and target.samefile(source)):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)

@@ -1,6 +1,6 @@
 """Puts a trained pipeline into the package, as the weights that `SynFundusPipeline.from_pretrained()` loads.
 
-    python -m training.bundle runs/fundus-128/pipeline
+    python -m training.bundle runs/fundus-512/pipeline
 
 Copies weights, configurations and the training record, never code, and writes the model card anew under the package's
 name. Weights enter git: bundle only what was measured to be better.

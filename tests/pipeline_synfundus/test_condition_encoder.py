@@ -56,3 +56,20 @@ def test_a_value_out_of_range_is_an_error(encoder: FundusConditionEncoder) -> No
 def test_names_and_cardinalities_must_pair_up() -> None:
     with pytest.raises(ValueError, match="1 label_names, but 2 cardinalities"):
         FundusConditionEncoder(["grade"], [3, 2], width=8)
+
+
+def test_an_ordinal_value_is_the_sum_of_the_steps_up_to_it() -> None:
+    torch.manual_seed(0)
+    encoder = FundusConditionEncoder(["grade"], [4], width=8, ordinal_labels=["grade"]).eval()
+    encoder.mlp = torch.nn.Identity()
+    steps = encoder.embeddings[0].weight.detach()
+    embedded = encoder(torch.tensor([[0], [1], [3], [-1]])).detach()
+    assert torch.allclose(embedded[0], steps[0])
+    assert torch.allclose(embedded[1], steps[:2].sum(dim=0))
+    assert torch.allclose(embedded[2], steps[:4].sum(dim=0), atol=1e-6)
+    assert torch.allclose(embedded[3], steps[4])
+
+
+def test_an_ordinal_label_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ordinal_labels is \['stage'\], but label_names is \['grade'\]"):
+        FundusConditionEncoder(["grade"], [4], width=8, ordinal_labels=["stage"])

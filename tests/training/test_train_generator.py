@@ -21,7 +21,9 @@ from tests.phantom import drusen_signal, write_phantom_dataset
 from training.configuration.config import ConfigError, TrainingConfig, load_config
 from training.configuration.networks import build_models
 from training.data.examples import Examples
-from training.train_generator import drop_labels, load_examples, train
+from training.data.generator_data import load_data
+from training.losses.flow_matching import drop_labels
+from training.train_generator import train
 
 UNET = {
     "sample_size": 32,
@@ -96,7 +98,7 @@ def test_it_learns_what_a_label_looks_like(tmp_path: Path) -> None:
 
 def test_unknown_labels_stay_unknown(tmp_path: Path) -> None:
     phantoms(tmp_path, 40, label_columns=["is_amd", "dr_grade"], unknown_share=0.5)
-    examples, _ = load_examples(load_config(write_config(tmp_path)), None)
+    examples = load_data(load_config(write_config(tmp_path)), None, 32).training
     is_amd, dr_grade = (CONDITION_NAMES.index(name) for name in ("is_amd", "dr_grade"))
     for column in (is_amd, dr_grade):
         assert 0.2 < (examples.codes[:, column] == -1).mean() < 0.8
@@ -118,8 +120,9 @@ def test_a_mirrored_eye_is_the_other_eye() -> None:
     images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     codes = np.full((2, 16), -1, dtype=np.int8)
     codes[0, -1] = 0
-    straight, _ = Examples(images, codes).take(np.arange(2), np.array([False, False]))
-    mirrored, labels = Examples(images, codes).take(np.arange(2), np.array([True, True]))
+    examples = Examples(images, codes, np.array(["a", "b"]))
+    straight, _ = examples.take(np.arange(2), np.array([False, False]))
+    mirrored, labels = examples.take(np.arange(2), np.array([True, True]))
     assert torch.equal(mirrored, straight.flip(-1))
     assert labels[:, -1].tolist() == [1, -1]
 

@@ -11,27 +11,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_LABELS
 from synfundus.readability import FUNDUS
 from training.configuration.config import TrainingConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 RECORD_NAME = "training_run.json"
+_OBJECTIVES = {
+    "flow_prediction": "the flow from noise to latents (rectified flow, Liu et al. 2023)",
+    "v_prediction": "the velocity (Salimans and Ho 2022) under a noise schedule with zero terminal signal-to-noise "
+    "ratio (Lin et al. 2024)",
+}
 
 
-def _stage_record(log: Path, model: Any) -> dict[str, float]:
-    """What the log of one stage says of its length, and its last held-out loss."""
+def _stage_record(log: Path, modules: list[nn.Module]) -> dict[str, float]:
+    """The length of one stage from its log, and the last figures measured on validation photographs."""
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     seconds, seen = 0.0, 0.0
-    record: dict[str, float] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    record: dict[str, float] = {"parameters": sum(p.numel() for module in modules for p in module.parameters())}
     for entry in entries:
         if "images_per_second" in entry:
             seconds += (entry["images_seen"] - seen) / entry["images_per_second"]
             seen = entry["images_seen"]
-        if "validation_loss" in entry:
-            record["validation_loss"] = entry["validation_loss"]
+        record |= {key: value for key, value in entry.items() if key.startswith("validation_")}
     return record | {"images_seen": seen, "hours": round(seconds / 3600, 2)}
 
 
@@ -57,14 +62,11 @@ def make_record(
         num_spoiled: spoiled copies trained on beside them.
         num_held_out: photographs held out.
     """
-    output = Path(config.output_dir)
     stages = {}
-    if pipeline.vae is not None:
-        stages["autoencoder"] = _stage_record(output / "autoencoder" / "log.jsonl", pipeline.vae)
-        if config.autoencoder is not None and config.autoencoder.decoder is not None:
-            stages["decoder"] = _stage_record(output / "decoder" / "log.jsonl", pipeline.vae.decoder)
-    stages["generator"] = _stage_record(output / "generator" / "log.jsonl", pipeline.unet)
-    stages["generator"]["parameters"] += sum(p.numel() for p in pipeline.condition_encoder.parameters())
+    for name, model in _trained(pipeline).items():
+        log = Path(config.output_dir) / name / "log.jsonl"
+        if log.is_file():
+            stages[name] = _stage_record(log, model)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "config": {key: value for key, value in asdict(config).items() if key != "path"},
@@ -75,7 +77,27 @@ def make_record(
         "num_held_out": num_held_out,
         "labels": _count_labels(codes),
         "stages": stages,
+        "earlier_runs": _earlier_runs(config.generator.pretrained),
     }
+
+
+def _trained(pipeline: SynFundusPipeline) -> dict[str, list[nn.Module]]:
+    """What each stage trains, by the name of the stage's folder."""
+    generator = [pipeline.unet, pipeline.condition_encoder]
+    stages = {"generator-half": generator, "generator": generator}
+    if isinstance(pipeline.vae, FundusAutoencoder):
+        vae = pipeline.vae
+        stages = {"autoencoder": [vae], "decoder": [vae.decoder, vae.synthesis]} | stages
+    return stages
+
+
+def _earlier_runs(pretrained: str | None) -> list[dict[str, Any]]:
+    """The runs that made the weights this run started from, oldest first: stages and machine of each."""
+    path = Path(pretrained or "") / RECORD_NAME
+    if pretrained is None or not path.is_file():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return [*record.get("earlier_runs", []), {key: record[key] for key in ("stages", "machine", "torch")}]
 
 
 def _row(*cells: object) -> str:
@@ -83,17 +105,18 @@ def _row(*cells: object) -> str:
 
 
 def _architecture(record: dict[str, Any], pipeline: SynFundusPipeline) -> str:
-    unet = pipeline.unet.config
-    where = f"on {unet.sample_size}x{unet.sample_size}x{unet.in_channels} "
-    what = "pixels" if pipeline.vae is None else "latents of an `AutoencoderKL` trained from scratch beside it"
-    if (record["config"]["autoencoder"] or {}).get("decoder"):
-        what += ", its decoder further against a discriminator of patches (Rombach et al. 2022)"
+    unet, objective = pipeline.unet.config, pipeline.scheduler.config.prediction_type
+    what = "pixels"
+    if pipeline.vae is not None:
+        what = f"latents of the bundled `{type(pipeline.vae).__name__}`"
+    if any("decoder" in run["stages"] for run in _runs(record)):
+        what += ", its decoder trained further against a discriminator of patches (Rombach et al. 2022)"
     return (
-        f"A diffusion model {where}{what}: a `UNet2DModel` that predicts the velocity (Salimans and Ho 2022) under a "
-        "schedule with zero terminal signal-to-noise ratio (Lin et al. 2024). One embedding per label and value, with "
-        "one more for unknown, is summed and added to the time embedding; labels are dropped at random in training, "
-        "which teaches unknown labels and classifier-free guidance alike. "
-        f"Sampled with {record['config']['generator']['num_inference_steps']} steps of DPM-Solver++."
+        f"A diffusion model on {unet.sample_size}x{unet.sample_size}x{unet.in_channels} {what}: a `UNet2DModel` that "
+        f"predicts {_OBJECTIVES[objective]}. One embedding per label and value, with one more for unknown, is summed "
+        "and added to the time embedding; labels are dropped at random in training, which teaches unknown labels and "
+        f"classifier-free guidance alike. By default it samples with {pipeline.config.default_num_inference_steps} "
+        "steps of DPM-Solver++."
     )
 
 
@@ -102,6 +125,24 @@ def _guided_steps(pipeline: SynFundusPipeline) -> str:
     start, end = config.default_guidance_start, config.default_guidance_end
     part = "all" if (start, end) == (0, 1) else f"{start:.0%} to {end:.0%}"
     return f"{part} of the {config.default_num_inference_steps} steps"
+
+
+def _runs(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """All the runs that led to the weights, oldest first."""
+    return [*record.get("earlier_runs", []), record]
+
+
+def _stage_table(record: dict[str, Any]) -> str:
+    """A row per stage of every run that led to the weights, oldest first."""
+    rows = []
+    for number, run in enumerate(_runs(record), start=1):
+        for stage, x in run["stages"].items():
+            measured = [f"loss {x['validation_loss']:.4f}"] if "validation_loss" in x else []
+            measured += [f"PSNR {x['validation_psnr']:.1f} dB"] if "validation_psnr" in x else []
+            size = f"{x['parameters'] / 1e6:.1f} M"
+            cells = (f"{x['images_seen']:,.0f}", f"{x['hours']:.1f}", run["machine"], ", ".join(measured) or "-")
+            rows.append(_row(number, stage, size, *cells))
+    return "\n".join(rows)
 
 
 def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) -> str:
@@ -114,13 +155,11 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
     """
     sources = record["config"]["data"]["sources"]
     counts = record["labels"]
-    stages = record["stages"].items()
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
         resolution=record["config"]["resolution"],
         guidance_scale=f"{pipeline.config.default_guidance_scale:g}",
         guided_steps=_guided_steps(pipeline),
-        machine=record["machine"],
         num_photographs=f"{record['num_photographs']:,}",
         num_spoiled=f"{record['num_spoiled']:,}",
         num_held_out=f"{record['num_held_out']:,}",
@@ -129,16 +168,7 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
             _row(f"`{x.name}`", x.full_name, x.explanation, ", ".join(f"{i} {v}" for i, v in enumerate(x.values)))
             for x in CONDITION_LABELS
         ),
-        stage_table="\n".join(
-            _row(
-                stage,
-                f"{x['parameters'] / 1e6:.1f} M",
-                f"{x['images_seen']:,.0f}",
-                f"{x['hours']:.1f}",
-                f"{x['validation_loss']:.4f}" if "validation_loss" in x else "not measured",
-            )
-            for stage, x in stages
-        ),
+        stage_table=_stage_table(record),
         positives_table="\n".join(
             _row(f"`{x.name}` {value}" if x.cardinality > 2 else f"`{x.name}`", counts[x.name]["known"], number)
             for x in CONDITION_LABELS[:FUNDUS]

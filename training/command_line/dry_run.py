@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.configuration.config import OptimizerConfig, TrainingConfig
+from training.configuration.config import AutoencoderConfig, OptimizerConfig, TrainingConfig
 from training.configuration.networks import build_autoencoder, build_models
-from training.data.order import rare_label_weights
+from training.data.order import balanced_weights
 from training.data.prepared import load_source, read_codes
 
 # Weights, gradients, AdamW's two moments and the moving average, in float32.
@@ -18,10 +17,10 @@ BYTES_PER_PARAMETER = 5 * 4
 
 
 def measure_step(network: nn.Module, *inputs: torch.Tensor) -> tuple[float, int]:
-    """What one training image costs a network whose output has the field `sample`.
+    """What one training image costs a network.
 
     Args:
-        network: the network.
+        network: the network; its output is a tensor or has the field `sample`.
         inputs: those of its forward, for one image.
 
     Returns:
@@ -38,7 +37,8 @@ def measure_step(network: nn.Module, *inputs: torch.Tensor) -> tuple[float, int]
         return tensor
 
     with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        output = network(*inputs).sample
+        output = network(*inputs)
+        output = getattr(output, "sample", output)
         activations = sum(kept.values())
         output.sum().backward()
     network.zero_grad(set_to_none=True)
@@ -59,31 +59,45 @@ def _report_stage(name: str, networks: list[nn.Module], config: OptimizerConfig,
     ]
 
 
+def _report_autoencoder(stage: AutoencoderConfig) -> list[str]:
+    vae = build_autoencoder(stage)
+    crop = torch.zeros(1, 3, stage.crop_size, stage.crop_size)
+    lines = []
+    if stage.optimizer is not None:
+        lines += _report_stage("autoencoder", [vae], stage.optimizer, *measure_step(vae, crop))
+    if stage.decoder is not None:
+        trained = [vae.requires_grad_(False).decoder.requires_grad_(True), vae.synthesis.requires_grad_(True)]
+        lines += _report_stage("decoder", trained, stage.decoder.optimizer, *measure_step(vae, crop))
+    return lines
+
+
 def describe_run(config: TrainingConfig) -> str:
     """The report of `--dry-run`. It opens the source, but decodes no photograph and writes nothing.
 
     Raises:
         ConfigError: for a configuration or a source that cannot be used.
     """
-    codes = read_codes(load_source(config.data))
+    table = load_source(config.data)
+    codes = read_codes(table)
     lines = []
     if config.autoencoder is not None:
-        vae: AutoencoderKL = build_autoencoder(config.autoencoder)
-        photograph = torch.zeros(1, 3, config.resolution, config.resolution)
-        flops, kept = measure_step(vae, photograph)
-        lines += _report_stage("autoencoder", [vae], config.autoencoder.optimizer, flops, kept)
-        if config.autoencoder.decoder is not None:
-            vae.requires_grad_(False).decoder.requires_grad_(True)
-            flops, kept = measure_step(vae, photograph)
-            lines += _report_stage("decoder", [vae.decoder], config.autoencoder.decoder.optimizer, flops, kept)
+        lines += _report_autoencoder(config.autoencoder)
     unet, encoder = build_models(config)
-    shape = (1, unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-    labels = torch.zeros(1, encoder.config.width)
-    flops, kept = measure_step(unet, torch.zeros(shape), torch.zeros(1), labels)
     stage = config.generator
-    lines += _report_stage("generator", [unet, encoder], stage.optimizer, flops, kept)
-    shown = len(codes) * (1 - config.data.validation_share)
-    repeats = float(np.mean(rare_label_weights(codes, stage.rare_label_repeats)))
+    labels = torch.zeros(1, encoder.config.width)
+    side = unet.config.sample_size
+    for name, optimizer, scale in (
+        ("generator at half resolution", stage.half_resolution, 2),
+        ("generator", stage.optimizer, 1),
+    ):
+        if optimizer is not None:
+            inputs = torch.zeros(1, unet.config.in_channels, side // scale, side // scale)
+            flops, kept = measure_step(unet, inputs, torch.zeros(1), labels)
+            lines += _report_stage(name, [unet, encoder], optimizer, flops, kept)
+    shown = len(codes) * (1 - config.data.validation_share - config.data.test_share)
+    column = config.data.source_column
+    sources = np.array(table[column] if column else [""] * len(codes), dtype=str)
+    repeats = float(np.mean(balanced_weights(codes, sources, stage.rare_label_repeats)))
     epoch = shown * repeats / (1 - stage.degraded_share)
     lines += [
         "data:",

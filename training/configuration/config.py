@@ -35,8 +35,12 @@ class DataConfig:
         name: the dataset's configuration, where it has several.
         split: the split to read.
         image_column: the column that holds the photographs.
-        group_column: rows of one group (a patient) never stand on both sides of the train/validation split.
-        validation_share: share of the groups held out, in [0, 1).
+        group_column: the column of patients; all rows of one patient are in the same part of the split.
+        source_column: the column that names the set a photograph comes from; findings are balanced within each set.
+        native_size_column: the column with the true side of a photograph in pixels, before it was stored; rows that
+            are too small for the resolution are left out of the generator's training.
+        validation_share: share of the patients on whom choices are made, in [0, 1).
+        test_share: share of the patients on whom results are reported, in [0, 1).
         sources: a Markdown file that lists the photographs' origins and terms, for the model card.
     """
 
@@ -45,11 +49,17 @@ class DataConfig:
     split: str = "train"
     image_column: str = "image"
     group_column: str | None = None
+    source_column: str | None = None
+    native_size_column: str | None = None
     validation_share: float = 0.05
+    test_share: float = 0.0
     sources: str | None = None
 
     def __post_init__(self) -> None:
-        _check(0 <= self.validation_share < 1, "data.validation_share", self.validation_share, "in [0, 1)")
+        for name in ("validation_share", "test_share"):
+            _check(0 <= getattr(self, name) < 1, f"data.{name}", getattr(self, name), "in [0, 1)")
+        held_out = self.validation_share + self.test_share
+        _check(held_out < 1, "data.validation_share + data.test_share", held_out, "less than 1")
         exists = self.sources is None or Path(self.sources).is_file()
         _check(exists, "data.sources", self.sources, "a file that exists")
 
@@ -92,7 +102,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """Further training of the decoder alone, for sharpness (see `training.losses.autoencoder_losses.DecoderLoss`).
+    """Further training of the decoder alone, for sharpness (see `DecoderLoss`).
 
     Attributes:
         optimizer: length and speed of the training; the discriminator's too.
@@ -109,21 +119,40 @@ class DecoderConfig:
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """The first stage, a `diffusers.AutoencoderKL` built from `model` (its keyword arguments).
+    """The first stage, a `FundusAutoencoder` built from `model` (its keyword arguments).
 
     Attributes:
-        model: keyword arguments of `diffusers.AutoencoderKL`.
-        optimizer: length and speed of the training.
-        kl_weight: weight of the Kullback-Leibler term, per latent value.
-        perceptual_weight: weight of the perceptual term (see `training.losses.perceptual`).
+        model: keyword arguments of `FundusAutoencoder`.
+        pretrained: a folder with an autoencoder that the training starts from, such as the `vae` folder of a pipeline;
+            without it the linear part starts as the principal components of patches.
+        optimizer: length and speed of the training; None uses the pretrained autoencoder as it is.
+        crop_size: side of the random crops it is trained on, in pixels.
+        half_resolution_share: share of the crops that are taken at half resolution.
+        latent_noise: largest standard deviation of the noise that is added to the latents in training, so that the
+            decoder tolerates the errors of the generator.
+        high_pass_weight: weight of the absolute error of fine structure (the image less its blurred copy).
+        perceptual_weight: weight of the perceptual term (see `PerceptualDistance`).
         decoder: further training of the decoder; None leaves it as it is.
     """
 
-    model: dict[str, Any]
-    optimizer: OptimizerConfig
-    kl_weight: float = 1e-5
-    perceptual_weight: float = 0.5
+    model: dict[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
+    optimizer: OptimizerConfig | None = None
+    crop_size: int = 160
+    half_resolution_share: float = 0.2
+    latent_noise: float = 0.1
+    high_pass_weight: float = 2.0
+    perceptual_weight: float = 0.1
     decoder: DecoderConfig | None = None
+
+    def __post_init__(self) -> None:
+        given = self.pretrained is not None or self.optimizer is not None
+        _check(given, "autoencoder.optimizer", self.optimizer, "given where autoencoder.pretrained is not")
+        _check(self.crop_size > 0, "autoencoder.crop_size", self.crop_size, "a positive integer")
+        share = self.half_resolution_share
+        _check(0 <= share <= 1, "autoencoder.half_resolution_share", share, "in [0, 1]")
+        for name in ("latent_noise", "high_pass_weight", "perceptual_weight"):
+            _check(getattr(self, name) >= 0, f"autoencoder.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)
@@ -132,32 +161,36 @@ class GeneratorConfig:
 
     Attributes:
         model: keyword arguments of `diffusers.UNet2DModel`.
-        optimizer: length and speed of the training.
+        optimizer: length and speed of the training at the full resolution.
+        half_resolution: length and speed of a training that comes first, on whole photographs at half the resolution:
+            four times faster, and it teaches the layout of the eye; None leaves it out.
         pretrained: a pipeline's folder whose UNet and condition encoder the training starts from.
         label_dropout: largest share of an image's labels that is shown as unknown. The share is drawn anew each time,
             uniformly from 0 to this: with a fixed small one, which labels are unknown would still tell which source an
             image comes from, and the model would learn cameras rather than findings.
         condition_dropout: probability that all labels are shown as unknown.
         degraded_share: share of the training images shown with a synthetic loss of readability.
-        min_snr_gamma: truncation of the loss's weight at high signal-to-noise ratios (Hang et al. 2023, usually 5);
-            None weighs the velocity's error alike at all times.
+        smallest_native_share: photographs whose true side is less than this share of the resolution are left out:
+            they are blurred, and would teach the generator blur.
+        timestep_shift: shift of the training's and the sampler's times towards noise (Esser et al. 2024, eq. 23); 1
+            at half resolution.
         rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
         guidance_scale: guidance of the sample grids, and the pipeline's default.
         guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image; as above.
         guidance_end: where it ends.
         num_inference_steps: sampling steps of the sample grids, and the pipeline's default.
-
-    The defaults of sampling are the best that `evaluation.sampling_sweep` found within 12 evaluations of the network.
     """
 
     model: dict[str, Any]
     optimizer: OptimizerConfig
+    half_resolution: OptimizerConfig | None = None
     pretrained: str | None = None
     label_dropout: float = 0.6
     condition_dropout: float = 0.1
     degraded_share: float = 0.2
-    min_snr_gamma: float | None = None
-    rare_label_repeats: float = 4.0
+    smallest_native_share: float = 0.75
+    timestep_shift: float = 1.0
+    rare_label_repeats: float = 12.0
     guidance_scale: float = 2.5
     guidance_start: float = 0.0
     guidance_end: float = 1.0
@@ -166,9 +199,10 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         for name in ("label_dropout", "condition_dropout", "degraded_share"):
             _check(0 <= getattr(self, name) < 1, f"generator.{name}", getattr(self, name), "in [0, 1)")
+        share = self.smallest_native_share
+        _check(0 <= share <= 1, "generator.smallest_native_share", share, "in [0, 1]")
+        _check(self.timestep_shift > 0, "generator.timestep_shift", self.timestep_shift, "positive")
         _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
-        positive = self.min_snr_gamma is None or self.min_snr_gamma > 0
-        _check(positive, "generator.min_snr_gamma", self.min_snr_gamma, "positive, or left out")
         ordered = 0 <= self.guidance_start <= self.guidance_end <= 1
         bounds = (self.guidance_start, self.guidance_end)
         _check(ordered, "generator.guidance_start and guidance_end", bounds, "in [0, 1], in this order")

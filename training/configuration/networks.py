@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
-import torch
-from diffusers import AutoencoderKL, UNet2DModel
+from pathlib import Path
 
-from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
+import torch
+from diffusers import UNet2DModel
+
+from pipeline_synfundus import FundusAutoencoder, FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 from training.configuration.config import AutoencoderConfig, ConfigError, TrainingConfig
 
+ORDINAL_LABELS = ("dr_grade",)
 
-def build_autoencoder(stage: AutoencoderConfig) -> AutoencoderKL:
-    """Builds the autoencoder.
+
+def build_autoencoder(stage: AutoencoderConfig) -> FundusAutoencoder:
+    """Builds the autoencoder, or loads the one that its training starts from.
 
     Raises:
-        ConfigError: if `autoencoder.model` is no valid autoencoder.
+        ConfigError: if `autoencoder.model` is no valid autoencoder, or `autoencoder.pretrained` cannot be read.
     """
+    if stage.pretrained is not None:
+        try:
+            return FundusAutoencoder.from_pretrained(stage.pretrained, local_files_only=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            message = f"autoencoder.pretrained is {stage.pretrained!r}, which cannot be started from: {error}"
+            raise ConfigError(message) from error
     try:
-        return AutoencoderKL(**stage.model)
+        return FundusAutoencoder(**stage.model)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"autoencoder.model cannot be built: {error}") from error
+
+
+def load_autoencoder(config: TrainingConfig) -> FundusAutoencoder | None:
+    """The finished first stage, or None where the generator works on pixels.
+
+    Raises:
+        ConfigError: if it should be there and is not, or does not fit `generator.model`.
+    """
+    model = config.generator.model
+    if config.autoencoder is None:
+        size, channels = config.resolution, 3
+        vae = None
+    else:
+        folder = Path(config.output_dir) / "vae"
+        if not (folder / "config.json").exists():
+            raise ConfigError(f"there is no autoencoder in {folder}; run training.train_autoencoder first")
+        vae = FundusAutoencoder.from_pretrained(folder).eval().requires_grad_(False)
+        size = config.resolution // vae.config.patch_size
+        channels = vae.config.latent_channels
+    for name, wanted in (("sample_size", size), ("in_channels", channels), ("out_channels", channels)):
+        if model.get(name) != wanted:
+            raise ConfigError(f"generator.model.{name} is {model.get(name)!r}, but must be {wanted}")
+    return vae
 
 
 def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEncoder]:
@@ -34,7 +67,7 @@ def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEn
     except (TypeError, ValueError) as error:
         raise ConfigError(f"generator.model cannot be built: {error}") from error
     width = 4 * unet.config.block_out_channels[0]
-    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width)
+    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width, ORDINAL_LABELS)
     if config.generator.pretrained is not None:
         load_pretrained(unet, encoder, config.generator.pretrained)
     return unet, encoder

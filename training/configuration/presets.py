@@ -1,6 +1,7 @@
-"""The presets: sizes of both networks that go together, and how long they train.
+"""The presets: sizes of both networks that go together, how long they train, and what was measured with them.
 
-A configuration names one (`preset: tiny-128`) and says only what differs.
+A configuration names one (`preset: small-256`) and says only what differs. What was tried on the way is in
+docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -14,95 +15,83 @@ class Preset:
     """One row of the table.
 
     Attributes:
-        resolution: side of the images, in pixels.
-        latents: channels of the autoencoder's latents.
-        vae: channels of the autoencoder's levels; each but the last halves the side.
+        resolution: side of the images, in pixels; the latents have a sixteenth of it.
         unet: channels of the generator's levels.
         layers: residual blocks per level of the generator.
-        vae_images: images that the autoencoder sees, and then as many that its decoder sees.
-        images: images that the generator sees.
-        batch: the generator's batch; the autoencoder's is a quarter of it.
+        crops: crops that the autoencoder sees, and then as many that its decoder sees.
+        half_images: images that the generator first sees at half the resolution; 0 leaves that stage out.
+        images: images that the generator sees at the full resolution.
+        batch: the generator's batch.
         rate: the generator's peak learning rate.
-        hardware: what it was sized for, and how long both stages take there.
+        shift: shift of the generator's times towards noise at the full resolution.
+        measured: what was measured with it, or that nothing was.
     """
 
     resolution: int
-    latents: int
-    vae: tuple[int, ...]
     unet: tuple[int, ...]
     layers: int
-    vae_images: int
+    crops: int
+    half_images: int
     images: int
     batch: int
     rate: float
-    hardware: str
+    shift: float
+    measured: str
 
 
 # fmt: off
 PRESETS = {
-    #             pixels latents vae                  unet             layers vae_images     images batch  rate
-    "tiny-128":  Preset(128, 8, (16, 32, 64, 128),   (128, 256, 256),      1,    32_000,    224_000,   32, 4e-4,
-                        "2 CPU cores, 2.5 hours"),
-    "base-256":  Preset(256, 4, (24, 48, 96, 128),   (128, 256, 256),      1,   400_000,  4_000_000,  256, 6e-4,
-                        "1 data-centre GPU, 30 minutes"),
-    "large-512": Preset(512, 4, (64, 128, 256, 256), (128, 256, 384, 512), 2, 2_000_000, 40_000_000,  512, 4e-4,
-                        "8 data-centre GPUs, 1 day"),
+    #              pixels unet              layers     crops half_images     images batch  rate shift
+    "small-256": Preset(256, (64, 160, 256),       1,   100_000,          0,  1_000_000,  16, 4e-4, 1.0,
+                        "MEASURED"),
+    "base-512":  Preset(512, (96, 192, 256),       1,   800_000,  4_000_000,  2_400_000, 256, 8e-4, 2.0,
+                        "not yet trained; sized for 30 minutes of one data-centre GPU"),
+    "large-512": Preset(512, (128, 256, 384, 512), 2, 4_000_000, 20_000_000, 40_000_000, 512, 4e-4, 2.0,
+                        "not yet trained; sized for 8 data-centre GPUs and a day"),
 }
 # fmt: on
 
 
-def _vae_section(preset: Preset) -> dict[str, Any]:
-    levels = len(preset.vae)
-    schedule = {
-        "images": preset.vae_images,
-        "batch_size": preset.batch // 4,
-        "warmup_images": preset.vae_images // 40,
-        "weight_decay": 0.0,
-        "checkpoint_images": preset.vae_images // 8,
-        "sample_images": preset.vae_images // 8,
-    }
+def _schedule(images: int, batch: int, rate: float) -> dict[str, Any]:
     return {
-        "model": {
-            "latent_channels": preset.latents,
-            "block_out_channels": list(preset.vae),
-            "down_block_types": ["DownEncoderBlock2D"] * levels,
-            "up_block_types": ["UpDecoderBlock2D"] * levels,
-            "layers_per_block": 1,
-            "norm_num_groups": 8,
-            "mid_block_add_attention": False,
-            "sample_size": preset.resolution,
-        },
-        "optimizer": schedule | {"learning_rate": 1e-3, "ema_decay": 0.995},
-        "decoder": {"optimizer": schedule | {"learning_rate": 4e-4, "ema_decay": 0.999}},
+        "images": images,
+        "batch_size": batch,
+        "learning_rate": rate,
+        "warmup_images": images // 40,
+        "checkpoint_images": max(batch, images // 40),
+        "sample_images": max(batch, images // 10),
     }
 
 
-def _unet_section(preset: Preset) -> dict[str, Any]:
-    size = preset.resolution // 2 ** (len(preset.vae) - 1)
-    # Attention where the side is a quarter of the latents' or less, and at 16 positions a side anyway.
+def _autoencoder_section(preset: Preset) -> dict[str, Any]:
+    batch = max(8, preset.batch // 2)
+    optimizer = _schedule(preset.crops, batch, 5e-4) | {"weight_decay": 0.0}
+    decoder = _schedule(preset.crops, batch, 2e-4) | {"weight_decay": 0.0}
+    return {"optimizer": optimizer, "decoder": {"optimizer": decoder}}
+
+
+def _generator_section(preset: Preset) -> dict[str, Any]:
+    size = preset.resolution // 16
+    # Attention from the second level on, where the latents have at most 16 positions a side.
     attends = [size // 2**level <= 16 and level > 0 for level in range(len(preset.unet))]
-    return {
+    section = {
         "model": {
             "sample_size": size,
-            "in_channels": preset.latents,
-            "out_channels": preset.latents,
+            "in_channels": 16,
+            "out_channels": 16,
             "block_out_channels": list(preset.unet),
             "layers_per_block": preset.layers,
             "down_block_types": ["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
             "up_block_types": ["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
-            "attention_head_dim": 64,
+            "attention_head_dim": 32,
             "resnet_time_scale_shift": "scale_shift",
         },
-        "optimizer": {
-            "images": preset.images,
-            "batch_size": preset.batch,
-            "learning_rate": preset.rate,
-            "warmup_images": preset.images // 28,
-            "ema_decay": 0.9995,
-            "checkpoint_images": preset.images // 14,
-            "sample_images": preset.images // 7,
-        },
+        "optimizer": _schedule(preset.images, preset.batch, preset.rate),
+        "timestep_shift": preset.shift,
     }
+    if preset.half_images:
+        section["half_resolution"] = _schedule(preset.half_images, preset.batch, preset.rate)
+    return section
 
 
 def expand_preset(name: str) -> dict[str, Any]:
@@ -114,7 +103,7 @@ def expand_preset(name: str) -> dict[str, Any]:
     preset = PRESETS[name]
     return {
         "resolution": preset.resolution,
-        "mixed_precision": "bf16",  # 1.7 times the speed of float32 on a CPU, and what a data-centre GPU is built for
-        "autoencoder": _vae_section(preset),
-        "generator": _unet_section(preset),
+        "mixed_precision": "bf16",  # faster wherever the processor has bfloat16 units
+        "autoencoder": _autoencoder_section(preset),
+        "generator": _generator_section(preset),
     }

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from tqdm.auto import tqdm
 
+from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.labels import READABILITY
+from synfundus.files import write_whole
 from synfundus.images import to_tensor
 from synfundus.readability import EYE_SIDE_INDEX, FUNDUS, degrade, is_clear
 from training.data.prepared import PreparedData
@@ -30,13 +28,15 @@ class Examples:
 
     Attributes:
         values: uint8 images, shape (N, S, S, 3), or float16 latents of each image and of its mirror image, shape
-            (N, 2, C, h, w), every channel with mean 0 and standard deviation 1.
+            (N, 2, C, h, w), in the scale of the autoencoder.
         codes: int8 labels, shape (N, 16), -1 unknown.
+        sources: strings, shape (N,): the set that each row comes from.
         num_spoiled: how many of the last rows are spoiled copies.
     """
 
     values: np.ndarray
     codes: np.ndarray
+    sources: np.ndarray
     num_spoiled: int = 0
 
     def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,7 +74,7 @@ def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, s
         degraded_share: share of spoiled copies among the result, in [0, 1). With no clear photograph there is none.
         seed: decides which are spoiled and how.
     """
-    images, codes = data.images[rows], data.codes[rows].copy()
+    images, codes, sources = data.images[rows], data.codes[rows].copy(), data.sources[rows]
     progress = tqdm(images, desc="judging readability", unit="image")
     clear = np.array([is_clear(image) for image in progress])
     known = codes[:, READABILITY_COLUMNS]
@@ -88,43 +88,44 @@ def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, s
     for row in tqdm(np.resize(rng.permutation(candidates), wanted), desc="spoiling copies", unit="image"):
         result = degrade(images[row], codes[row], rng)
         if result is not None:
-            spoiled.append(result)
+            spoiled.append((*result, sources[row]))
     if spoiled:
-        more_images, more_codes = zip(*spoiled, strict=True)
-        images, codes = np.concatenate([images, more_images]), np.concatenate([codes, more_codes])
-    return Examples(images, codes, len(spoiled))
+        more = zip(*spoiled, strict=True)
+        images, codes, sources = (np.concatenate(pair) for pair in zip((images, codes, sources), more, strict=True))
+    return Examples(images, codes, sources, len(spoiled))
 
 
-def encode_examples(
-    examples: Examples, vae: AutoencoderKL, encode: Callable[[AutoencoderKL, np.ndarray], torch.Tensor], cache_dir: Path
-) -> Examples:
-    """Replaces images by the normalised latents of the images and of their mirror images, cached on disk.
+@torch.no_grad()
+def encode_images(vae: FundusAutoencoder, images: np.ndarray) -> torch.Tensor:
+    """The latents of uint8 images of shape (B, S, S, 3); float32, shape (B, C, h, w)."""
+    return vae.encode(to_tensor(images, vae.device).to(vae.dtype), return_dict=False)[0].float()
+
+
+def encode_examples(examples: Examples, vae: FundusAutoencoder, cache_dir: Path) -> Examples:
+    """Replaces images by the latents of the images and of their mirror images, cached on disk and memory-mapped.
 
     Args:
         examples: examples with uint8 images.
-        vae: the autoencoder, with `latents_mean` and `latents_std` in its config.
-        encode: maps (vae, uint8 images of shape (B, S, S, 3)) to latents of shape (B, C, h, w).
+        vae: the autoencoder.
         cache_dir: the cache's folder; the file's name is derived from the images and from the encoder.
     """
-    digest = hashlib.sha256(json.dumps([vae.config.latents_mean, vae.config.latents_std]).encode())
+    digest = hashlib.sha256()
     for name, parameter in vae.named_parameters():
-        if name.startswith(("encoder.", "quant_conv.")):  # the decoder may have been trained further since
+        if name.startswith(("analysis.", "encoder.")):  # the decoder may have been trained further since
             digest.update(parameter.detach().cpu().numpy().tobytes())
     digest.update(np.ascontiguousarray(examples.values).tobytes())
     path = cache_dir / f"latents-{digest.hexdigest()[:12]}.npy"
     if not path.exists():
-        mean = torch.tensor(vae.config.latents_mean).view(-1, 1, 1)
-        std = torch.tensor(vae.config.latents_std).view(-1, 1, 1)
-        batches = []
-        bar = tqdm(total=len(examples.codes), desc="encoding latents", unit="image")
-        for start in range(0, len(examples.codes), ENCODING_BATCH):
-            images = examples.values[start : start + ENCODING_BATCH]
-            both = torch.stack([encode(vae, images).cpu(), encode(vae, images[:, :, ::-1]).cpu()], dim=1)
-            batches.append(((both - mean) / std).to(torch.float16).numpy())
-            bar.update(len(images))
-        bar.close()
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            np.save(file, np.concatenate(batches))
-        os.replace(temporary, path)
-    return dataclasses.replace(examples, values=np.load(path))
+        write_whole(path, lambda temporary: _write_latents(examples.values, vae, temporary))
+    return dataclasses.replace(examples, values=np.load(path, mmap_mode="r"))
+
+
+def _write_latents(images: np.ndarray, vae: FundusAutoencoder, path: Path) -> None:
+    side = images.shape[1] // vae.config.patch_size
+    shape = (len(images), 2, vae.config.latent_channels, side, side)
+    latents = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    for start in tqdm(range(0, len(images), ENCODING_BATCH), desc="encoding latents", unit="batch"):
+        batch = images[start : start + ENCODING_BATCH]
+        for mirrored, shown in enumerate((batch, batch[:, :, ::-1])):
+            latents[start : start + len(batch), mirrored] = encode_images(vae, shown).cpu().numpy()
+    latents.flush()

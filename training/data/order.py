@@ -6,12 +6,16 @@ import numpy as np
 
 from pipeline_synfundus.labels import DISEASES
 
+RARITY_EXPONENT = 0.75
+SMALLEST_WEIGHT = 0.25
+BALANCING_ROUNDS = 5
+
 
 def rare_label_weights(codes: np.ndarray, largest: float) -> np.ndarray:
     """How often each row is seen in an epoch, so that rare findings are not drowned by the common ones.
 
-    A row's weight is that of its rarest finding: the square root of (rows of the commonest finding / rows of this
-    one), as in Mahajan et al. 2018 (square-root resampling), between 1 and `largest`.
+    A row's weight is that of its rarest finding: (rows of the commonest finding / rows of this one) ** 0.75, between 1
+    and `largest`. Mahajan et al. 2018 use the exponent 0.5; every grade of a graded disease is a finding of its own.
 
     Args:
         codes: integer array of shape (N, 16), -1 unknown.
@@ -20,10 +24,49 @@ def rare_label_weights(codes: np.ndarray, largest: float) -> np.ndarray:
     Returns:
         float array of shape (N,).
     """
-    positive = codes[:, : len(DISEASES)] > 0
+    findings = [codes[:, i] == value for i, label in enumerate(DISEASES) for value in range(1, label.cardinality)]
+    positive = np.stack(findings, axis=1)
     counts = positive.sum(axis=0)
-    rarity = np.sqrt(counts.max(initial=1) / np.maximum(counts, 1))
+    rarity = (counts.max(initial=1) / np.maximum(counts, 1)) ** RARITY_EXPONENT
     return np.clip(np.where(positive, rarity, 1.0).max(axis=1, initial=1.0), 1.0, largest)
+
+
+def balanced_weights(codes: np.ndarray, sources: np.ndarray, largest: float) -> np.ndarray:
+    """`rare_label_weights`, with each finding made about as frequent in every source that has eyes with and without it.
+
+    Where a finding is common in one camera's photographs and rare in another's, a generator learns the camera in the
+    place of the finding. Iterative proportional fitting moves the share of positives in each source to the share over
+    all of these sources; the bounds on the weights keep it from repeating a few photographs without end.
+
+    Args:
+        codes: integer array of shape (N, 16), -1 unknown.
+        sources: names of the sources, shape (N,).
+        largest: upper bound of a weight; the lower bound is 0.25.
+
+    Returns:
+        float array of shape (N,).
+    """
+    weights = rare_label_weights(codes, largest)
+    for _ in range(BALANCING_ROUNDS):
+        for column in range(len(DISEASES)):
+            weights = _balance_one(weights, codes[:, column], sources).clip(SMALLEST_WEIGHT, largest)
+    return weights
+
+
+def _balance_one(weights: np.ndarray, values: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Moves the share of positives in each source to the share over all sources that have both; sums are kept."""
+    positive, negative = values > 0, values == 0
+    mixed = np.intersect1d(sources[positive], sources[negative])
+    usable = np.isin(sources, mixed)
+    weights = weights.copy()
+    total = weights[usable & (positive | negative)].sum()
+    wanted = weights[usable & positive].sum() / total if total else 0.0
+    for source in mixed:
+        here = sources == source
+        present, absent = weights[here & positive].sum(), weights[here & negative].sum()
+        weights[here & positive] *= wanted * (present + absent) / present
+        weights[here & negative] *= (1 - wanted) * (present + absent) / absent
+    return weights
 
 
 class EpochOrder:

@@ -19,6 +19,8 @@ from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, 
 from pipeline_synfundus.photograph import FIELD_THRESHOLD, crop_to_field
 from training.configuration.config import ConfigError, DataConfig
 
+PARTS = ("training", "validation", "test")
+
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -27,26 +29,44 @@ class PreparedData:
     Attributes:
         images: uint8 array, shape (N, resolution, resolution, 3), memory-mapped.
         codes: int8 array, shape (N, 16): the condition labels in the order of `CONDITION_NAMES`, -1 unknown.
-        groups: int64 array, shape (N,): the number of the row's group (patient).
+        groups: strings, shape (N,): the row's group (patient).
+        sources: strings, shape (N,): the set that the row comes from; empty where the data names none.
+        native_sizes: int32 array, shape (N,): the photograph's true side in pixels; 0 where the data does not say.
     """
 
     images: np.ndarray
     codes: np.ndarray
     groups: np.ndarray
+    sources: np.ndarray
+    native_sizes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def split(self, validation_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers of the training and the validation part; no group stands in both."""
-        is_validation = np.isin(self.groups, choose_held_out(self.groups, validation_share, seed))
-        return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+    def split(self, config: DataConfig, seed: int) -> dict[str, np.ndarray]:
+        """Row numbers of each of the `PARTS`; no group has rows in two of them."""
+        parts = choose_parts(self.groups, config, seed)
+        return {part: np.flatnonzero(parts == part) for part in PARTS}
 
 
-def choose_held_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """The groups (their numbers, or their names) that training holds out for validation."""
-    unique = np.unique(groups)
-    return np.random.default_rng([seed, 1]).permutation(unique)[: round(len(unique) * share)]
+def choose_parts(groups: np.ndarray, config: DataConfig, seed: int) -> np.ndarray:
+    """The part of the split that each group belongs to.
+
+    A group's part is a function of its name and the seed alone: it stays the same when photographs are added.
+
+    Args:
+        groups: names of groups, shape (N,).
+        config: its `validation_share` and `test_share` are used.
+        seed: another seed gives another split.
+
+    Returns:
+        Strings of shape (N,), each one of `PARTS`.
+    """
+    names, rows = np.unique(groups, return_inverse=True)
+    digests = [hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in names]
+    positions = np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+    bounds = [1 - config.validation_share - config.test_share, 1 - config.test_share]
+    return np.array(PARTS)[np.searchsorted(bounds, positions, side="right")][rows]
 
 
 def load_source(config: DataConfig) -> Any:
@@ -64,7 +84,8 @@ def load_source(config: DataConfig) -> Any:
             f"data.source {config.source!r} (name {config.name!r}, split {config.split!r}) cannot be "
             f"read by datasets: {error}"
         ) from error
-    for field, column in (("image_column", config.image_column), ("group_column", config.group_column)):
+    for field in ("image_column", "group_column", "source_column", "native_size_column"):
+        column = getattr(config, field)
         if column is not None and column not in table.column_names:
             raise ConfigError(f"data.{field} is {column!r}, but the source has {', '.join(table.column_names)}")
     if len(table) == 0:
@@ -114,7 +135,8 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
     Raises:
         ConfigError: for a source, an image or a label that cannot be used.
     """
-    read = [config.source, config.name, config.split, config.image_column, config.group_column]
+    columns = [config.image_column, config.group_column, config.source_column, config.native_size_column]
+    read = [config.source, config.name, config.split, columns]
     key = json.dumps([read, _list_files(Path(config.source)), resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
@@ -129,6 +151,8 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
         images=np.load(final / "images.npy", mmap_mode="r"),
         codes=np.load(final / "codes.npy"),
         groups=np.load(final / "groups.npy"),
+        sources=np.load(final / "sources.npy"),
+        native_sizes=np.load(final / "native_sizes.npy"),
     )
 
 
@@ -141,8 +165,6 @@ def _list_files(folder: Path) -> list[tuple[str, int]]:
 def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:
     table = load_source(config)
     codes = read_codes(table)
-    names = table[config.group_column] if config.group_column else range(len(table))
-    groups = np.unique([str(name) for name in names], return_inverse=True)[1]
     shape = (len(table), resolution, resolution, 3)
     images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     cells = tqdm(table[config.image_column], desc=f"preparing {resolution}x{resolution} images", unit="image")
@@ -150,4 +172,12 @@ def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:
         images[row] = _decode(cell, row, resolution)
     images.flush()
     np.save(folder / "codes.npy", codes)
-    np.save(folder / "groups.npy", groups)
+    np.save(folder / "groups.npy", np.array(_column(table, config.group_column, range(len(table))), dtype=str))
+    np.save(folder / "sources.npy", np.array(_column(table, config.source_column, [""] * len(table)), dtype=str))
+    sizes = _column(table, config.native_size_column, [0] * len(table))
+    np.save(folder / "native_sizes.npy", np.array(sizes, dtype=np.int32))
+
+
+def _column(table: Any, name: str | None, default: Any) -> list[Any]:
+    """A column of the source as a list; `default` where the configuration names none."""
+    return list(default if name is None else table[name])

@@ -1,4 +1,4 @@
-"""What the first stage learns by: first the whole autoencoder, then its decoder alone, against a discriminator."""
+"""What the autoencoder is trained with: first all of it, then its decoder alone, against a discriminator."""
 
 from __future__ import annotations
 
@@ -6,49 +6,57 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
 from torch.func import functional_call
+from torch.nn import functional
 
-from synfundus.images import to_tensor
+from pipeline_synfundus import FundusAutoencoder
 from training.configuration.config import AutoencoderConfig
+from training.data.crops import random_crops
 from training.data.prepared import PreparedData
 from training.losses.perceptual import PerceptualDistance
 
 Losses = dict[str, torch.Tensor]
 
 
-class AutoencoderLoss(nn.Module):
-    """Absolute error + perceptual distance + a small Kullback-Leibler term (Rombach et al. 2022, without the GAN)."""
+def high_pass(images: torch.Tensor) -> torch.Tensor:
+    """Images of shape (B, C, H, W) less their average over 5x5 pixels: what is left is fine structure."""
+    return images - functional.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
 
-    def __init__(self, vae: AutoencoderKL, config: AutoencoderConfig, data: PreparedData) -> None:
+
+class AutoencoderLoss(nn.Module):
+    """Absolute error, absolute error of fine structure, squared error and perceptual distance of random crops.
+
+    Noise on the latents makes the decoder tolerate the generator's errors. There is no Kullback-Leibler term: the
+    scale of the latents is set after the training.
+    """
+
+    def __init__(self, vae: FundusAutoencoder, config: AutoencoderConfig, data: PreparedData) -> None:
         super().__init__()
         self.vae, self.config = vae, config
         self.perceptual = PerceptualDistance() if config.perceptual_weight else None
         self._data = data
 
     def forward(self, rows: np.ndarray, generator: torch.Generator) -> Losses:
-        """The losses on these photographs, some mirrored."""
-        images, decoded, kl = self._reconstruct(rows, generator)
-        losses = self._compare(images, decoded) | {"kl": kl}
-        losses["loss"] = losses["loss"] + self.config.kl_weight * kl
-        return losses
+        """The losses on one crop of each of these photographs."""
+        return self._compare(*self._reconstruct(rows, generator))
 
-    def _reconstruct(
-        self, rows: np.ndarray, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The photographs, what is left of them, and the Kullback-Leibler term per latent value."""
-        images = to_tensor(self._data.images[np.sort(rows)], self.vae.device)
-        flipped = torch.rand(len(images), generator=generator).lt(0.5).to(images.device)
-        images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
-        posterior = self.vae.encode(images).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(images)
-        decoded = self.vae.decode(posterior.mean + posterior.std * noise).sample
-        return images, decoded, posterior.kl().mean() / posterior.mean[0].numel()
+    def _reconstruct(self, rows: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The crops and their reconstructions from latents with noise."""
+        images = random_crops(self._data, rows, self.config, generator).to(self.vae.device)
+        latents = self.vae.encode(images, return_dict=False)[0]
+        level = self.config.latent_noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
+        noise = level * torch.randn(latents.shape, generator=generator)
+        return images, self.vae.decode(latents + noise.to(latents), return_dict=False)[0]
 
     def _compare(self, images: torch.Tensor, decoded: torch.Tensor) -> Losses:
-        losses = {"l1": (decoded - images).abs().mean()}
-        losses["loss"] = losses["l1"]
+        decoded = decoded.float()
+        losses = {
+            "l1": (decoded - images).abs().mean(),
+            "high_pass": (high_pass(decoded) - high_pass(images)).abs().mean(),
+            "mse": (decoded - images).square().mean(),
+        }
+        losses["loss"] = losses["l1"] + self.config.high_pass_weight * losses["high_pass"] + losses["mse"]
         if self.perceptual is not None:
             losses["perceptual"] = self.perceptual(decoded, images)
             losses["loss"] = losses["loss"] + self.config.perceptual_weight * losses["perceptual"]
@@ -71,23 +79,24 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class DecoderLoss(AutoencoderLoss):
-    """Absolute error + perceptual distance + an adversarial hinge loss (Rombach et al. 2022), for the decoder alone.
+    """The errors of `AutoencoderLoss` and an adversarial hinge loss (Rombach et al. 2022), for the decoder alone.
 
-    Errors alone teach a decoder to blur whatever a latent no longer says; the discriminator wants it sharp. The encoder
-    stays as it is, and with it all latents. The discriminator learns in the same step, but neither moves the other's
-    weights: its loss sees the reconstructions, and the decoder's its weights, as constants.
+    Errors alone teach a decoder to blur what a latent does not determine; the discriminator rewards sharpness. The
+    encoder and the linear analysis stay fixed, and so do all latents. The discriminator is trained in the same step;
+    each loss detaches the other network.
     """
 
-    def __init__(self, vae: AutoencoderKL, config: AutoencoderConfig, data: PreparedData) -> None:
+    def __init__(self, vae: FundusAutoencoder, config: AutoencoderConfig, data: PreparedData) -> None:
         super().__init__(vae, config, data)
         vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
+        vae.synthesis.requires_grad_(True)
         self.discriminator = PatchDiscriminator()
 
     def forward(self, rows: np.ndarray, generator: torch.Generator) -> Losses:
-        """The losses on these photographs, some mirrored."""
+        """The losses on one crop of each of these photographs."""
         assert self.config.decoder is not None
-        images, decoded, _ = self._reconstruct(rows, generator)
+        images, decoded = self._reconstruct(rows, generator)
         losses = self._compare(images, decoded)
         constant = {name: weights.detach() for name, weights in self.discriminator.named_parameters()}
         losses["adversarial"] = -functional_call(self.discriminator, constant, decoded).float().mean()

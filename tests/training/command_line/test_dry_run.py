@@ -12,7 +12,7 @@ from tests.phantom import write_phantom_dataset
 from training.command_line.dry_run import measure_step
 
 CONFIG = """
-preset: tiny-128
+preset: small-256
 output_dir: {folder}/run
 data: {{source: {folder}/data, group_column: patient, validation_share: 0.1}}
 """

@@ -42,14 +42,16 @@ def test_a_preset_needs_only_photographs(tmp_path: Path, name: str) -> None:
 
 
 def test_what_the_file_says_wins_over_the_preset(tmp_path: Path) -> None:
-    text = "{preset: tiny-128, output_dir: x, data: {source: y}, generator: {optimizer: {images: 5, warmup_images: 1}}}"
+    text = (
+        "{preset: small-256, output_dir: x, data: {source: y}, generator: {optimizer: {images: 5, warmup_images: 1}}}"
+    )
     generator = load_config(write(tmp_path, text)).generator
     assert generator.optimizer.images == 5
-    assert generator.optimizer.learning_rate == PRESETS["tiny-128"].rate
+    assert generator.optimizer.learning_rate == PRESETS["small-256"].rate
 
 
 def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="preset is 'tiny', but must be one of tiny-128, base-256, large-512"):
+    with pytest.raises(ConfigError, match="preset is 'tiny', but must be one of small-256, base-512, large-512"):
         load_config(write(tmp_path, "{preset: tiny, output_dir: x, data: {source: y}}"))
 
 

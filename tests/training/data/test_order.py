@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_synfundus.labels import CONDITION_NAMES
-from training.data.order import EpochOrder, rare_label_weights
+from training.data.order import EpochOrder, balanced_weights, rare_label_weights
 
 
 def test_every_row_is_seen_once_an_epoch() -> None:
@@ -38,9 +38,43 @@ def test_rare_findings_weigh_more_up_to_the_bound() -> None:
     codes[426:, CONDITION_NAMES.index("is_amd")] = -1
     weights = rare_label_weights(codes, largest=8.0)
     assert weights[0] == 1
-    assert weights[410] == pytest.approx(4)
+    assert weights[410] == pytest.approx(8.0)
     assert weights[425] == 8
     assert weights[900] == 1
+
+
+def test_every_grade_is_a_finding_of_its_own() -> None:
+    codes = np.zeros((1000, len(CONDITION_NAMES)), dtype=np.int8)
+    codes[:810, 0] = 2
+    codes[810:820, 0] = 4
+    weights = rare_label_weights(codes, largest=50.0)
+    assert weights[0] == 1
+    assert weights[815] == pytest.approx(81**0.75)
+
+
+def test_a_finding_becomes_as_frequent_in_one_source_as_in_another() -> None:
+    codes = np.full((400, len(CONDITION_NAMES)), -1, dtype=np.int8)
+    column, sources = CONDITION_NAMES.index("is_gc"), np.repeat(["a", "b"], 200)
+    codes[:, column] = 0
+    codes[:120, column] = 1  # 60 % of source a
+    codes[200:240, column] = 1  # 20 % of source b
+    weights = balanced_weights(codes, sources, largest=8.0)
+    positive = codes[:, column] == 1
+    shares = [weights[positive & (sources == source)].sum() / weights[sources == source].sum() for source in "ab"]
+    assert shares[0] == pytest.approx(shares[1], rel=0.01)
+    assert 0.2 < shares[0] < 0.6
+
+
+def test_balancing_keeps_to_the_bounds_and_leaves_pure_sources_alone() -> None:
+    codes = np.zeros((1000, len(CONDITION_NAMES)), dtype=np.int8)
+    column, sources = CONDITION_NAMES.index("is_amd"), np.repeat(["mixed", "other", "pure"], [400, 400, 200])
+    codes[0, column] = 1
+    codes[400:799, column] = 1
+    codes[800:, column] = 1
+    weights = balanced_weights(codes, sources, largest=6.0)
+    assert weights.min() >= 0.25
+    assert weights.max() <= 6.0
+    assert (weights[800:] == 1).all()
 
 
 def test_no_row_is_an_error() -> None:

@@ -9,7 +9,7 @@ from pipeline_synfundus.labels import CONDITION_NAMES
 from pipeline_synfundus.photograph import crop_to_field
 from tests.phantom import write_phantom_dataset
 from training.configuration.config import ConfigError, DataConfig
-from training.data.prepared import prepare_data
+from training.data.prepared import PARTS, choose_parts, prepare_data
 
 
 def round_field(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image:
@@ -70,7 +70,7 @@ def test_a_folder_that_grew_is_read_again(tmp_path: Path) -> None:
         assert len(prepare_data(DataConfig(str(folder)), 16, tmp_path / "cache")) == number
 
 
-def test_no_patient_stands_on_both_sides(tmp_path: Path) -> None:
+def test_a_patient_belongs_to_one_part_of_the_split(tmp_path: Path) -> None:
     table = datasets.Dataset.from_dict(
         {
             "image": [Image.new("RGB", (8, 8), (i, 99, 99)) for i in range(40)],
@@ -80,11 +80,35 @@ def test_no_patient_stands_on_both_sides(tmp_path: Path) -> None:
     )
     (tmp_path / "data").mkdir()
     table.to_parquet(tmp_path / "data" / "train.parquet")
-    data = prepare_data(DataConfig(str(tmp_path / "data"), group_column="patient"), 8, tmp_path / "cache")
-    training, validation = data.split(0.3, seed=0)
-    assert len(validation) == 12
-    assert len(training) == 28
-    assert not set(data.groups[training]) & set(data.groups[validation])
+    config = DataConfig(str(tmp_path / "data"), group_column="patient", validation_share=0.3, test_share=0.2)
+    data = prepare_data(config, 8, tmp_path / "cache")
+    parts = data.split(config, seed=0)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(40))
+    patients = [set(data.groups[rows]) for rows in parts.values()]
+    assert all(patients)
+    assert sum(len(names) for names in patients) == len(set().union(*patients)) == 10
+
+
+def test_the_parts_have_their_shares_and_stay_when_patients_are_added() -> None:
+    config = DataConfig("anywhere", validation_share=0.1, test_share=0.15)
+    names = np.array([f"patient {number}" for number in range(10_000)])
+    parts = choose_parts(names, config, seed=0)
+    shares = [(parts == part).mean() for part in PARTS]
+    assert shares == pytest.approx([0.75, 0.1, 0.15], abs=0.02)
+    assert np.array_equal(choose_parts(names[:500], config, seed=0), parts[:500])
+    assert not np.array_equal(choose_parts(names, config, seed=1), parts)
+
+
+def test_source_and_native_size_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    round_field(60, 60, (5, 5, 55, 55)).save(folder / "a.png")
+    (folder / "metadata.csv").write_text("file_name,set,side\na.png,odir,224\n")
+    config = DataConfig(str(folder), source_column="set", native_size_column="side")
+    data = prepare_data(config, 16, tmp_path / "cache")
+    assert (data.sources.tolist(), data.native_sizes.tolist()) == (["odir"], [224])
+    with pytest.raises(ConfigError, match=r"data\.source_column is 'camera', but the source has"):
+        prepare_data(DataConfig(str(folder), source_column="camera"), 16, tmp_path / "cache")
 
 
 def test_imagefolder_with_metadata(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
 
+from pipeline_synfundus import FundusAutoencoder
 from training.configuration.config import AutoencoderConfig, ConfigError, DecoderConfig, OptimizerConfig
 from training.data.prepared import PreparedData
 from training.losses.autoencoder_losses import DecoderLoss, PatchDiscriminator
@@ -11,11 +11,11 @@ OPTIMIZER = OptimizerConfig(images=8, batch_size=4, learning_rate=1e-3)
 
 
 def make_loss(adversarial_weight: float = 0.05) -> DecoderLoss:
-    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
-    vae = AutoencoderKL(block_out_channels=[8, 16], norm_num_groups=4, sample_size=32, **blocks)
-    config = AutoencoderConfig({}, OPTIMIZER, decoder=DecoderConfig(OPTIMIZER, adversarial_weight))
+    vae = FundusAutoencoder(4, 4, widths=[8, 16], encoder_blocks=[1, 1], decoder_blocks=[1, 1], shuffle=2)
+    config = AutoencoderConfig(optimizer=OPTIMIZER, crop_size=32, decoder=DecoderConfig(OPTIMIZER, adversarial_weight))
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    return DecoderLoss(vae, config, PreparedData(images, np.zeros((4, 16), np.int8), np.arange(4)))
+    names = np.full(4, "")
+    return DecoderLoss(vae, config, PreparedData(images, np.zeros((4, 16), np.int8), names, names, np.zeros(4)))
 
 
 def test_only_the_decoder_and_the_discriminator_learn() -> None:
@@ -23,13 +23,14 @@ def test_only_the_decoder_and_the_discriminator_learn() -> None:
     losses = loss(np.arange(4), torch.Generator().manual_seed(0))
     losses["loss"].backward()
     learn = {name.split(".")[1] for name, weights in loss.named_parameters() if weights.grad is not None}
-    assert learn == {"decoder", *(name.split(".")[0] for name, _ in loss.discriminator.named_parameters())}
+    assert learn == {"decoder", "synthesis", *(name.split(".")[0] for name, _ in loss.discriminator.named_parameters())}
 
 
 def test_neither_side_of_the_contest_moves_the_other() -> None:
     loss = make_loss()
     losses = loss(np.arange(4), torch.Generator().manual_seed(0))
-    decoder, discriminator = list(loss.vae.decoder.parameters()), list(loss.discriminator.parameters())
+    decoder = [*loss.vae.decoder.parameters(), *loss.vae.synthesis.parameters()]
+    discriminator = list(loss.discriminator.parameters())
     for name, learning, constant in (
         ("adversarial", decoder, discriminator),
         ("discriminator", discriminator, decoder),

@@ -1,3 +1,4 @@
+import csv
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from tests.phantom import write_phantom_dataset
 from training.configuration.config import ConfigError, load_config
 from training.data.prepared import prepare_data
-from training.held_out import list_held_out, main
+from training.splits import list_parts, main
 
 
 @pytest.fixture
@@ -19,7 +20,12 @@ def config_file(tmp_path: Path) -> Path:
     values = {
         "output_dir": str(tmp_path / "run"),
         "resolution": 16,
-        "data": {"source": str(tmp_path / "data"), "group_column": "patient", "validation_share": 0.2},
+        "data": {
+            "source": str(tmp_path / "data"),
+            "group_column": "patient",
+            "validation_share": 0.2,
+            "test_share": 0.2,
+        },
         "generator": {"model": {}, "optimizer": optimizer},
     }
     path = tmp_path / "config.yaml"
@@ -27,17 +33,18 @@ def config_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_list_names_the_patients_of_the_validation_part(
+def test_the_list_names_the_part_of_every_patient(
     config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(config_file)
-    prepared = prepare_data(config.data, config.resolution, tmp_path / "cache")
-    _, validation = prepared.split(config.data.validation_share, config.seed)
+    parts = prepare_data(config.data, config.resolution, tmp_path / "cache").split(config.data, config.seed)
     patients = datasets.load_dataset(config.data.source, split="train")["patient"]
-    monkeypatch.setattr(sys, "argv", ["held_out", "--config", str(config_file), "--out", str(tmp_path / "list.txt")])
+    monkeypatch.setattr(sys, "argv", ["splits", "--config", str(config_file), "--out", str(tmp_path / "splits.csv")])
     main()
-    assert (tmp_path / "list.txt").read_text().splitlines() == sorted({patients[row] for row in validation})
-    assert len(list_held_out(config)) == 6
+    with (tmp_path / "splits.csv").open() as file:
+        listed = {row["patient"]: row["part"] for row in csv.DictReader(file)}
+    assert listed == {patients[row]: part for part, rows in parts.items() for row in rows}
+    assert set(listed.values()) == {"training", "validation", "test"}
 
 
 def test_a_run_without_patients_is_refused(config_file: Path) -> None:
@@ -45,4 +52,4 @@ def test_a_run_without_patients_is_refused(config_file: Path) -> None:
     del values["data"]["group_column"]
     config_file.write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigError, match=r"data\.group_column is None"):
-        list_held_out(load_config(config_file))
+        list_parts(load_config(config_file))

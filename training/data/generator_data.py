@@ -1,0 +1,44 @@
+"""The generator's training data at one resolution: examples, how often each is seen, and validation examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline_synfundus import FundusAutoencoder
+from training.configuration.config import ConfigError, TrainingConfig
+from training.data.examples import Examples, encode_examples, make_examples
+from training.data.order import balanced_weights
+from training.data.prepared import prepare_data
+
+
+@dataclass(frozen=True)
+class GeneratorData:
+    """What one resolution of the generator is trained on, how often each row is seen, and what it is validated on."""
+
+    training: Examples
+    weights: np.ndarray
+    validation: Examples | None
+
+
+def load_data(config: TrainingConfig, vae: FundusAutoencoder | None, resolution: int) -> GeneratorData:
+    """Prepares the examples of one resolution.
+
+    Raises:
+        ConfigError: for a source that cannot be used, or that leaves no row to train on.
+    """
+    stage, cache = config.generator, Path(config.output_dir) / "cache"
+    data = prepare_data(config.data, resolution, cache)
+    sharp = (data.native_sizes == 0) | (data.native_sizes >= stage.smallest_native_share * resolution)
+    parts = {part: rows[sharp[rows]] for part, rows in data.split(config.data, config.seed).items()}
+    if not len(parts["training"]):
+        raise ConfigError("data: the held-out shares and generator.smallest_native_share leave no row to train on")
+    training = make_examples(data, parts["training"], stage.degraded_share, config.seed)
+    validation = make_examples(data, parts["validation"], 0.0, config.seed) if len(parts["validation"]) else None
+    weights = balanced_weights(training.codes, training.sources, stage.rare_label_repeats)
+    if vae is not None:
+        training = encode_examples(training, vae, cache)
+        validation = encode_examples(validation, vae, cache) if validation else None
+    return GeneratorData(training, weights, validation)

@@ -1,0 +1,106 @@
+"""What the generator is trained and validated with: the error of the predicted flow from noise to latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import UNet2DModel
+from torch import nn
+
+from pipeline_synfundus import FundusConditionEncoder
+from pipeline_synfundus.labels import UNKNOWN
+from training.configuration.config import GeneratorConfig
+from training.data.examples import Examples
+from training.loop.engine import seeded_generator
+
+VALIDATION_BATCH = 32
+VALIDATION_ROWS = 256
+# The scale of the UNet's time input: its sinusoidal embedding was made for 1000 integer times.
+TIME_SCALE = 1000
+
+
+def drop_labels(codes: torch.Tensor, config: GeneratorConfig, generator: torch.Generator) -> torch.Tensor:
+    """Shows some known labels, and all labels of some images, as unknown.
+
+    Args:
+        codes: integers of shape (B, 16).
+        config: its `label_dropout` and `condition_dropout` are used.
+        generator: decides which.
+    """
+    share = config.label_dropout * torch.rand(len(codes), 1, generator=generator)
+    single = torch.rand(codes.shape, generator=generator) < share
+    whole = torch.rand(len(codes), 1, generator=generator) < config.condition_dropout
+    return torch.where(single | whole, UNKNOWN, codes)
+
+
+class FlowMatchingLoss(nn.Module):
+    """Mean squared error of the predicted flow (rectified flow; Liu et al. 2023, Lipman et al. 2023).
+
+    The times are drawn from a logit-normal distribution and shifted towards noise (Esser et al. 2024, section 3.1 and
+    eq. 23).
+
+    Args:
+        unet: predicts noise minus image from (1 - t) * image + t * noise.
+        encoder: encodes the labels.
+        examples: what it is trained on.
+        config: its dropout shares are used.
+        shift: shift of the times; 1 for none.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        encoder: FundusConditionEncoder,
+        examples: Examples,
+        config: GeneratorConfig,
+        shift: float,
+    ) -> None:
+        super().__init__()
+        self.unet, self.encoder, self.config, self.shift = unet, encoder, config, shift
+        self._examples = examples
+
+    def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The loss on these examples, some mirrored, some with labels dropped."""
+        flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
+        inputs, codes = self._examples.take(rows, flipped)
+        times = torch.randn(len(rows), generator=generator).sigmoid()
+        codes = drop_labels(codes, self.config, generator)
+        return {"loss": self.flow_errors(inputs, codes, times, generator).mean()}
+
+    def flow_errors(
+        self, inputs: torch.Tensor, codes: torch.Tensor, times: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Each image's mean squared error with random noise; shape (B,).
+
+        Args:
+            inputs: latents or images of shape (B, C, h, w).
+            codes: labels of shape (B, 16), -1 unknown.
+            times: noise levels before the shift, in (0, 1), shape (B,).
+            generator: draws the noise.
+        """
+        device = self.unet.device
+        noise = torch.randn(inputs.shape, generator=generator).to(device)
+        inputs, times = inputs.to(device), times.to(device)
+        times = self.shift * times / (1 + (self.shift - 1) * times)
+        level = times[:, None, None, None]
+        noisy = (1 - level) * inputs + level * noise
+        predicted = self.unet(noisy, times * TIME_SCALE, class_labels=self.encoder(codes.to(device))).sample
+        return (predicted.float() - (noise - inputs)).square().mean(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def validation_loss(loss: FlowMatchingLoss, examples: Examples, seed: int, accelerator: Accelerator) -> float:
+    """The loss on a random sample of the validation examples, with the same times and noise at every call.
+
+    Every process calls this and measures a share.
+    """
+    sample = np.random.default_rng([seed, 5]).permutation(len(examples.codes))[:VALIDATION_ROWS]
+    starts = range(0, len(sample), VALIDATION_BATCH)[accelerator.process_index :: accelerator.num_processes]
+    total = torch.zeros((), device=accelerator.device)
+    for start in starts:
+        rows = np.sort(sample[start : start + VALIDATION_BATCH])
+        inputs, codes = examples.take(rows, np.zeros(len(rows), dtype=bool))
+        times = (torch.arange(len(rows)) + 0.5) / len(rows)  # evenly spread: less noise than random times
+        total += loss.flow_errors(inputs, codes, times, seeded_generator(seed, 5, start)).sum()
+    return float(accelerator.reduce(total, "sum")) / len(sample)
