@@ -175,17 +175,32 @@ def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
     return complete
 
 
+def implied_values(condition: Mapping[str, int]) -> dict[str, int]:
+    """Returns the values of labels that follow from other labels of a complete condition: the rules between labels.
+
+    In a picture that is no usable fundus photograph nothing is readable, and diabetic macular edema is part of diabetic
+    retinopathy, so that there is none at grade 0.
+    """
+    implied: dict[str, int] = {}
+    if condition["is_fundus"] == 0:
+        implied |= {label.name: 0 for label in READABILITY[1:]}
+    if condition["dr_grade"] == 0:
+        implied["is_dme"] = 0
+    return implied
+
+
 def _apply_rules(complete: dict[str, int], given: Mapping[str, int]) -> None:
-    """The rules between labels: fills in what one implies, refuses what contradicts."""
-    if complete["is_fundus"] == 0:
-        for label in READABILITY[1:]:
+    """Sets the readability labels that are implied, and refuses values that contradict implied ones."""
+    implied = implied_values(complete)
+    for label in READABILITY[1:]:
+        if label.name in implied:
             if given.get(label.name) == 1:
                 raise ConditionError(
                     f"{label.name} is 1, but is_fundus is 0; a picture that is no usable fundus photograph allows "
                     f"only {label.name}=0"
                 )
             complete[label.name] = 0
-    if complete["is_dme"] == 1 and complete["dr_grade"] == 0:
+    if complete["is_dme"] == 1 and "is_dme" in implied:
         origin = "is 0" if "dr_grade" in given else "was left out, which means 0"
         raise ConditionError(
             f"is_dme is 1, but dr_grade {origin}; diabetic macular edema allows dr_grade 1 to 4, or None for unknown"

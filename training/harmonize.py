@@ -1,10 +1,10 @@
-"""Turns public fundus sets, as they were downloaded, into one folder that `datasets` loads and training reads.
+"""Converts public fundus sets, as downloaded, into one folder that `datasets` loads and training reads.
 
     python -m training.harmonize --set odir=path/to/ODIR-5K --set idrid=path/to/IDRiD --out harmonized
 
-The result holds one Parquet file a split, with the columns `image`, the fifteen labels and `eye_side` (-1 unknown),
-`patient`, `source` and `split`. The photographs stay where they are, and `image` names their files, unless `--copy`
-asks for them in the Parquet files.
+The result has one Parquet file per split, with the columns `image`, the fifteen labels, `eye_side` (-1 unknown),
+`patient`, `source` and `split`. The photographs stay where they are and `image` holds their paths; with `--copy`, the
+Parquet files contain the photographs themselves.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-from tqdm.auto import tqdm
-
+from pipeline_synfundus.photograph import PhotographError, check_photograph
+from synfundus.photographs import list_problems, read_many
 from training.sources import SOURCES
 from training.sources.folder import SourceFolder
 from training.sources.output import Harmonized, check_out, write_dataset
@@ -26,42 +25,44 @@ from training.sources.report import format_table
 
 
 def read_sources(folders: Mapping[str, Path], skip_unusable: bool = False) -> Harmonized:
-    """Reads the labels of the sets and opens each photograph's header.
+    """Reads the labels of the sets and checks that each photograph can be decoded.
 
     Args:
-        folders: set names, as in `SOURCES`, to the folders as downloaded.
-        skip_unusable: whether listed photographs that are missing or no pictures are left out; otherwise they are an
-            error.
+        folders: names of sets, as in `SOURCES`, and their folders as downloaded.
+        skip_unusable: whether to leave out listed photographs that are missing or cannot be decoded.
 
     Raises:
-        SourceError: for an unknown set, and for a file that is missing or malformed.
+        SourceError: for an unknown set, a missing or malformed table, and, unless `skip_unusable`, for photographs
+            that are missing or cannot be decoded; the message lists all of them.
     """
     opened = _open_folders(folders)
     by_path: dict[Path, Photograph] = {}
-    left_out: list[str] = []
+    unusable: list[str] = []
     for name, folder in opened.items():
         source = SOURCES[name]
         print(f"{name}: reading the labels of {source.title}")
-        missing, count = [], 0
+        count = 0
         for item in source.read(folder, opened[source.photographs_of or name]):
             if isinstance(item, Missing):
-                missing.append(item.message)
+                unusable.append(item.message)
                 continue
             count += 1
             known = by_path.get(item.path)
             by_path[item.path] = replace(known, labels=fill_unknown(known.labels, item.labels)) if known else item
-        if missing and not skip_unusable:
-            more = f", and {len(missing) - 1} more like it" if len(missing) > 1 else ""
-            raise SourceError(f"{missing[0]}{more}; complete the set, or leave them out with --skip-unusable")
         if not count:
             raise folder.missing("labelled photograph")
-        left_out += missing
-    usable, broken = _check_pictures(list(by_path.values()), skip_unusable)
-    return Harmonized([SOURCES[name].title for name in opened], usable, left_out + broken)
+    usable, broken = _check_photographs(list(by_path.values()))
+    unusable += broken
+    if unusable and not skip_unusable:
+        raise SourceError(
+            f"{len(unusable)} of {len(usable) + len(unusable)} photographs cannot be used:\n{list_problems(unusable)}\n"
+            "complete or replace them, or leave them out with --skip-unusable"
+        )
+    return Harmonized([SOURCES[name].title for name in opened], usable, unusable)
 
 
 def _open_folders(folders: Mapping[str, Path]) -> dict[str, SourceFolder]:
-    """The sets' folders in the order of `SOURCES`, checked before anything is read."""
+    """The folders of the sets in the order of `SOURCES`, checked before anything is read."""
     for name in folders:
         if name not in SOURCES:
             raise SourceError(f"unknown set {name!r}; allowed are {', '.join(SOURCES)}")
@@ -71,17 +72,15 @@ def _open_folders(folders: Mapping[str, Path]) -> dict[str, SourceFolder]:
     return {name: SourceFolder(name, Path(folders[name]), SOURCES[name].layout) for name in SOURCES if name in folders}
 
 
-def _check_pictures(photographs: Sequence[Photograph], skip_unusable: bool) -> tuple[list[Photograph], list[str]]:
+def _check_photographs(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str]]:
+    """Decodes every photograph; returns those that can be decoded, and why the others cannot."""
     usable, broken = [], []
-    for photograph in tqdm(photographs, desc="opening photographs", unit="image"):
-        try:
-            with Image.open(photograph.path):  # reads the header only
-                usable.append(photograph)
-        except (OSError, Image.DecompressionBombError) as error:
-            problem = f"{photograph.source}: {photograph.path} is no picture: {error}"
-            if not skip_unusable:
-                raise SourceError(f"{problem}; replace it, or leave it out with --skip-unusable") from error
-            broken.append(problem)
+    results = read_many(lambda item: check_photograph(item.path), photographs, "checking photographs")
+    for photograph, error in zip(photographs, results, strict=True):
+        if isinstance(error, PhotographError):
+            broken.append(f"{photograph.source}: {error}")
+        else:
+            usable.append(photograph)
     return usable, broken
 
 
@@ -106,16 +105,18 @@ def main() -> None:
     """The command line."""
     sets = "\n\n".join(f"{name}: {source.title}\n    {source.layout}" for name, source in SOURCES.items())
     parser = argparse.ArgumentParser(
-        description="Turns public fundus sets into one folder that datasets loads.",
+        description="Converts public fundus sets into one folder that datasets loads.",
         epilog=f"the sets and the files they need:\n\n{sets}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--set", action="append", required=True, metavar="NAME=FOLDER", help="may be repeated")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to create")
     parser.add_argument(
-        "--skip-unusable", action="store_true", help="leave out listed photographs that are missing or no pictures"
+        "--skip-unusable",
+        action="store_true",
+        help="leave out listed photographs that are missing or cannot be decoded; the report lists them",
     )
-    parser.add_argument("--copy", action="store_true", help="put the photographs themselves into the result")
+    parser.add_argument("--copy", action="store_true", help="store the photographs in the Parquet files")
     options = parser.parse_args()
     try:
         check_out(options.out)

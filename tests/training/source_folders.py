@@ -213,3 +213,58 @@ def write_deepdrid(root: Path) -> Path:
     )
     write_pictures(root / "ultra-widefield_images" / "ultra-widefield-training" / "Images" / "1", ["1_l1.jpg"])
     return root
+
+
+VIETAI_COLUMNS = (
+    *("filename", "opacity", "diabetic retinopathy", "glaucoma", "macular edema", "macular degeneration"),
+    *("retinal vascular occlusion", "normal"),
+)
+
+
+def write_vietai(root: Path) -> Path:
+    rows = {
+        "c24a1b14d253.jpg": "0,0,0,0,0,1,0",
+        "10ee8c8a72b4.jpg": "1,1,0,1,0,0,0",
+        "d7596283f399.jpg": "1,0,0,1,0,1,0",
+        "4ce6599e7b20.jpg": "0,0,1,0,1,0,0",
+        "da6a97be9db4.jpg": "0,0,0,0,0,0,1",
+    }
+    write_pictures(root / "train" / "train", rows)
+    write_pictures(root / "test" / "test", ["0a1b2c3d4e5f.jpg"])
+    lines = [f"{name},{values}" for name, values in rows.items()]
+    write_text(root / "train.csv", ",".join(VIETAI_COLUMNS), *lines)
+    return root
+
+
+def write_drimdb(root: Path) -> Path:
+    for quality in ("Good", "Bad", "Outlier"):
+        write_pictures(root / "DRIMDB" / quality, [f"drimdb_{quality.lower()} (1).jpg"])
+    return root
+
+
+def write_toxoplasmosis(root: Path) -> Path:
+    hospitals = ("Hospital de Clínicas Medical Center", "Hospital General Pediátrico Acosta Ñu Medical Center")
+    write_pictures(root / "images", ["1.jpg", "742.jpg", "(742).jpg", "IM0203RE 2.jpg", "OD0287RE.JPG", "OS0344RE.JPG"])
+    write_text(
+        root / "dataset_labels.csv",
+        "Image_name,Label,Source",
+        f"1.jpg,healthy,{hospitals[0]}",
+        f"742.jpg,active,{hospitals[0]}",
+        f"(742).jpg,inactive,{hospitals[0]}",
+        f"IM0203RE 2.jpg,active/inactive,{hospitals[1]}",
+        f"OD0287RE.JPG,inactive,{hospitals[1]}",
+        f"OS0344RE.JPG,healthy,{hospitals[1]}",
+    )
+    return root
+
+
+def write_hrdc(root: Path) -> Path:
+    """Both tasks, whose photographs have the same names."""
+    for task, name, column in (
+        ("1-Hypertensive Classification", "HRDC Hypertensive Classification", "Hypertensive"),
+        ("2-Hypertensive Retinopathy Classification", "HRDC Hypertensive Retinopathy Classification", None),
+    ):
+        write_pictures(root / task / "1-Images" / "1-Training Set", ["00000ce7.png", "0003df4c.png"])
+        table = root / task / "2-Groundtruths" / f"{name} Training Labels.csv"
+        write_text(table, f"Image,{column or 'Hypertensive Retinopathy'}", "00000ce7.png,1", "0003df4c.png,0")
+    return root

@@ -121,7 +121,7 @@ def test_the_command_prints_the_report_and_leaves_it_as_json(tmp_path: Path) -> 
     report = json.loads((out / "report.json").read_text())
     assert report["labels"]["is_pm"] == {"0": 3, "1": 2, "-1": 3}
     assert format_table(report) in done.stdout
-    assert "opening photographs" in done.stderr
+    assert "checking photographs" in done.stderr
     readme = (out / "README.md").read_text()
     assert "- HYGD, Hillel Yaffe" in readme
     assert "- PALM, iChallenge-PM" in readme
@@ -167,7 +167,7 @@ def test_what_a_killed_run_left_behind_does_no_harm(tmp_path: Path) -> None:
 
 def test_another_folder_is_not_overwritten(tmp_path: Path) -> None:
     harmonized = read_hygd(tmp_path / "hygd")
-    with pytest.raises(SourceError, match=r"--out .*hygd is there already and was not made by this command"):
+    with pytest.raises(SourceError, match=r"--out .*hygd already exists and was not created by this command"):
         write_dataset(harmonized, tmp_path / "hygd")
     assert (tmp_path / "hygd" / "Labels.csv").is_file()
 

@@ -1,7 +1,7 @@
-"""The public sets that `training.harmonize` reads, by the name they have on its command line.
+"""The public sets that `training.harmonize` reads, by the names that its command line uses.
 
-Each set is declared in one table: its files as they are downloaded, and what the values of its columns mean for the
-labels of SynFundus, with the reasons beside them. What a set did not look for is unknown in all its photographs.
+Each set is declared as data: its files as they are downloaded, and what the values of its columns mean for the labels
+of SynFundus, with the reasons. A disease that the graders of a set did not look for is unknown in all its photographs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from training.sources.glaucoma import AIROGS, HYGD, PALM, REFUGE
 from training.sources.odir import ODIR
 from training.sources.part import Source
 from training.sources.rfmid import RFMID
+from training.sources.single_purpose import DRIMDB, HRDC, TOXOPLASMOSIS
+from training.sources.vietai import VIETAI
 
-# A set that labels another's photographs comes after it.
+# A set that labels the photographs of another comes after it.
 SOURCES: Mapping[str, Source] = {
     "odir": ODIR,
     "rfmid": RFMID,
@@ -28,4 +30,8 @@ SOURCES: Mapping[str, Source] = {
     "airogs": AIROGS,
     "hygd": HYGD,
     "palm": PALM,
+    "vietai": VIETAI,
+    "drimdb": DRIMDB,
+    "toxoplasmosis": TOXOPLASMOSIS,
+    "hrdc": HRDC,
 }

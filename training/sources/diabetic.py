@@ -12,11 +12,7 @@ from dataclasses import replace
 from pipeline_synfundus.labels import UNKNOWN
 from training.sources.folder import SourceFolder, read_table
 from training.sources.part import LEFT, RIGHT, Part, Source, number_before_underscore, photograph_name, side_from_name
-from training.sources.record import GRADES, Statement
-
-READABLE: Statement = {"is_macular_readable": 1, "is_optic_disc_readable": 1, "is_retinal_region_readable": 1}
-USABLE: Statement = {"is_fundus": 1}
-UNUSABLE: Statement = {"is_fundus": 0}
+from training.sources.record import GRADES, READABLE, UNUSABLE, USABLE, Statement
 
 # Hard exudates 0: none, 1: only farther than one disc diameter from the macula's centre, 2: within it. 1 is edema on
 # the international scale ("mild") but not by the criterion of Messidor-2 and of treatment, so it is left unknown.
@@ -64,7 +60,7 @@ EYEPACS = Source(
 
 EYEQ_QUALITY: Mapping[str, Statement] = {
     # Good: no low quality factors, all retinopathy lesions visible.
-    "0": {**USABLE, **READABLE},
+    "0": READABLE,
     # Usable: blur or light hide something, but disc, macula and lesions can be told. How much of the rest of the
     # retina can be read, it does not say.
     "1": {**USABLE, "is_macular_readable": 1, "is_optic_disc_readable": 1},
@@ -167,7 +163,7 @@ DEEPDRID = Source(
                 "right_eye_DR_Level": DEEPDRID_GRADES,
                 # 1: good enough for the diagnosis of retinal diseases. 0 does not say what is lost, and such
                 # photographs were graded all the same.
-                "Overall quality": {"0": {}, "1": {**USABLE, **READABLE}},
+                "Overall quality": {"0": {}, "1": READABLE},
                 # 1: neither disc nor macula in the picture, 4: only one of them, and not which.
                 "Field definition": {
                     "1": {"is_macular_readable": 0, "is_optic_disc_readable": 0},

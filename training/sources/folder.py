@@ -15,8 +15,8 @@ import pandas as pd
 
 from training.sources.record import SourceError, Statement
 
-# No bitmaps: sets keep their segmentation masks in them, beside the photographs and under the same names.
-PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+# No bitmaps: sets store segmentation masks as bitmaps, beside the photographs and under the same names.
+PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".avif", ".webp", ".dcm"})
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,21 @@ class SourceFolder:
 
     @cached_property
     def _files(self) -> list[tuple[str, Path]]:
-        """All files by their lower-case path below the folder that holds the set, as absolute paths.
+        """All files: the lower-case path from the root's parent, and the absolute path.
 
-        What the folders above are called must not matter. Hidden files, and the copies that macOS packs along, are
-        left out.
+        The names of the folders above the root do not count. Hidden files, the resource forks of macOS archives, and
+        symbolic links to a folder that contains them are skipped.
         """
         root = self.root.absolute()
         files = []
+        containing = {str(root): {os.path.realpath(root)}}  # of each folder to visit, the real paths that lead to it
         for folder, folders, names in os.walk(root, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            above = containing.pop(folder)
+            inside = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
+            folders[:] = [
+                name for name, real in inside.items() if real not in above and not name.startswith((".", "__MACOSX"))
+            ]
+            containing |= {os.path.join(folder, name): above | {inside[name]} for name in folders}
             below = Path("/", root.name, Path(folder).relative_to(root)).as_posix().lower()
             visible = (name for name in sorted(names) if not name.startswith("."))
             files += [(f"{below}/{name.lower()}", Path(folder, name)) for name in visible]

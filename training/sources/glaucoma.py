@@ -84,7 +84,7 @@ PATHOLOGICAL_MYOPIA: Statement = {"is_pm": 1}
 PALM = Source(
     title="PALM, iChallenge-PM (Fang et al. 2024, doi 10.1038/s41597-024-02911-2)",
     layout="PALM-Training400/PALM-Training400/{H,N,P}*.jpg; also, if wanted, PALM-Validation400/V*.jpg with "
-    "PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx",
+    "PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx or labels.csv",
     parts=[  # it names no patients; the test part has no labels
         # High myopia without pathology, and no high myopia.
         Part(name="train", photographs=["palm-training400/h[0-9]*"], always=NO_PATHOLOGICAL_MYOPIA),
@@ -93,7 +93,7 @@ PALM = Source(
         Part(
             name="validation",
             photographs=["palm-validation400/v[0-9]*"],
-            table=["pm_label_and_fovea_location.xlsx"],
+            table=["pm_label_and_fovea_location.xlsx", "labels.csv"],
             photograph_column="imgName",
             columns={"Label": {"0": NO_PATHOLOGICAL_MYOPIA, "1": PATHOLOGICAL_MYOPIA}},
         ),

@@ -1,11 +1,9 @@
-"""Writes what `training.harmonize` found: one Parquet file a split, a README for `datasets` and people, the report."""
+"""Writes the result of `training.harmonize`: one Parquet file per split, a README that `datasets` reads, the report."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,16 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from pipeline_synfundus.labels import CONDITION_LABELS
+from synfundus.files import atomic_folder
 from training.sources.record import Photograph, SourceError
 from training.sources.report import build_report, format_table
 
 SPLITS = ("train", "validation", "test")
-# A patient's place in [0, 1) decides the split: below the first bound test, below the second validation.
+# A hash of the patient, as a number in [0, 1), decides the split: below the first bound test, below the second
+# validation.
 TEST_BELOW, VALIDATION_BELOW = 0.10, 0.15
 REPORT = "report.json"
-# Rows held in memory at a time; with their photographs, a few hundred megabytes.
+# Rows in memory at a time; with their photographs, a few hundred megabytes.
 ROWS = 100
 
 
@@ -34,7 +34,7 @@ class Harmonized:
     Attributes:
         titles: the sets' full names.
         photographs: each once, in the order of the sets.
-        left_out: listed photographs that are missing or no pictures, with the reason.
+        left_out: listed photographs that are missing or cannot be decoded, with the reason.
     """
 
     titles: list[str]
@@ -45,11 +45,11 @@ class Harmonized:
 def choose_split(photograph: Photograph) -> str:
     """Returns the split of a photograph's patient.
 
-    It depends on set and patient alone: it stays when other sets are added, and on every machine.
+    It depends only on the set and the patient, so it stays the same when other sets are added and on every machine.
     """
     digest = hashlib.sha256(patient_of(photograph).encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    return "test" if place < TEST_BELOW else "validation" if place < VALIDATION_BELOW else "train"
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    return "test" if position < TEST_BELOW else "validation" if position < VALIDATION_BELOW else "train"
 
 
 def patient_of(photograph: Photograph) -> str:
@@ -58,53 +58,36 @@ def patient_of(photograph: Photograph) -> str:
 
 
 def write_dataset(harmonized: Harmonized, out: Path, copy: bool = False) -> dict[str, Any]:
-    """Writes the folder that `datasets` loads; it takes its name only when all of it is on the disk.
-
-    A folder that an earlier run made is replaced.
+    """Writes the folder that `datasets` loads, atomically. The result of an earlier run is replaced.
 
     Args:
         harmonized: what to write.
-        out: the folder to make.
-        copy: whether the photographs themselves are put into the Parquet files; otherwise only their paths.
+        out: the folder to create.
+        copy: whether to store the photographs in the Parquet files instead of their paths.
 
     Returns:
         The report, see `build_report`.
 
     Raises:
-        SourceError: if there is something else under that name.
+        SourceError: if `out` exists and is not such a result.
     """
     check_out(out)
     report = build_report({split: _of_split(harmonized.photographs, split) for split in SPLITS}, harmonized.left_out)
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed run left behind
-    try:
-        (temporary / "data").mkdir(parents=True)
+    with atomic_folder(out) as folder:
+        (folder / "data").mkdir()
         files = {
-            split: _write_parquet(_of_split(harmonized.photographs, split), split, temporary / "data", copy)
+            split: _write_parquet(_of_split(harmonized.photographs, split), split, folder / "data", copy)
             for split in report["splits"]
         }
-        (temporary / "README.md").write_text(_readme(harmonized.titles, report, files), encoding="utf-8")
-        (temporary / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        _put_in_place(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (folder / "README.md").write_text(_readme(harmonized.titles, report, files), encoding="utf-8")
+        (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report
 
 
-def _put_in_place(temporary: Path, out: Path) -> None:
-    """Renames `temporary` to `out`; what was there goes only when that has succeeded."""
-    old = out.with_name(f".{out.name}.old")
-    if out.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(out, old)
-    os.replace(temporary, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def check_out(out: Path) -> None:
-    """Raises a `SourceError` if `out` is there and is not what an earlier run made."""
+    """Raises a `SourceError` if `out` exists and is not the result of an earlier run."""
     if out.exists() and not (out / REPORT).is_file():
-        raise SourceError(f"--out {out} is there already and was not made by this command; choose another folder")
+        raise SourceError(f"--out {out} already exists and was not created by this command; choose another folder")
 
 
 def _of_split(photographs: Iterable[Photograph], split: str) -> list[Photograph]:
@@ -114,10 +97,10 @@ def _of_split(photographs: Iterable[Photograph], split: str) -> list[Photograph]
 def _write_parquet(photographs: Sequence[Photograph], split: str, folder: Path, copy: bool) -> str:
     """Writes one split and returns the file's name.
 
-    The name holds a checksum of the content: `datasets` caches by a folder's last name and its files' names, and would
-    give back the rows of an earlier result of the same name.
+    The file name contains a checksum: `datasets` caches by the last part of the folder's path and the names of the
+    files, and would otherwise return the rows of an earlier result of the same name.
     """
-    import datasets  # here, not above: it takes seconds, and --help and mistakes need none of it
+    import datasets  # here, not above: the import takes seconds, which --help and errors do not need
 
     features = datasets.Features(
         image=datasets.Image(),
@@ -149,12 +132,12 @@ def _row(photograph: Photograph, split: str, copy: bool) -> dict[str, Any]:
 
 
 def _readme(titles: Iterable[str], report: Mapping, names: Mapping[str, str]) -> str:
-    """The configuration for `datasets`, and the counts for people."""
+    """The configuration for `datasets`, the sources and the counts."""
     files = "".join(f"  - split: {split}\n    path: data/{name}\n" for split, name in names.items())
     sources = "".join(f"- {title}\n" for title in titles)
     return (
         f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n# Harmonized fundus photographs\n\n"
         f"Made by `training.harmonize` from:\n\n{sources}\nThe sets' own terms apply. -1 means unknown; "
-        f"without a copy, `image` names the photographs' files on the machine where this was made.\n\n"
+        f"without `--copy`, `image` holds paths of the machine that created this folder.\n\n"
         f"```\n{format_table(report)}\n```\n"
     )

@@ -6,17 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_synfundus.labels import DISEASES, LABEL_NAMES, LABELS, UNKNOWN
+from pipeline_synfundus.labels import DISEASES, LABEL_NAMES, LABELS, READABILITY, UNKNOWN, get_label, implied_values
 
-# What one cell, keyword or folder says: label names to values, `UNKNOWN` where it casts doubt on a label. A label that
-# is not named is left alone.
+# What one cell, keyword or folder says: label names to values, `UNKNOWN` where it makes a label doubtful. It says
+# nothing about labels that it does not name.
 Statement = Mapping[str, int]
 
-GRADES: Mapping[str, Statement] = {str(grade): {"dr_grade": grade} for grade in range(5)}  # the ICDR scale as digits
-NO_DISEASE: Statement = {label.name: 0 for label in DISEASES}
+# The ICDR scale as digits.
+GRADES: Mapping[str, Statement] = {
+    str(grade): {"dr_grade": grade} for grade in range(get_label("dr_grade").cardinality)
+}
+NO_DISEASE: Statement = {label.name: label.default for label in DISEASES}
+USABLE: Statement = {"is_fundus": 1}
+UNUSABLE: Statement = {"is_fundus": 0}
+READABLE: Statement = {label.name: label.default for label in READABILITY}
 
-# A finding whose place cannot be read may be there unseen: its absence is not known.
-PLACES: Mapping[str, tuple[str, ...]] = {
+# A finding may be hidden where its region cannot be read: then its absence is not known.
+FINDINGS_IN: Mapping[str, tuple[str, ...]] = {
     "is_fundus": tuple(NO_DISEASE),
     "is_macular_readable": ("is_amd", "is_dme", "is_em"),
     "is_optic_disc_readable": ("is_aon", "is_gc"),
@@ -24,7 +30,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 
 
 class SourceError(ValueError):
-    """A set that cannot be read; the message names set, file and column, what was found and what is allowed."""
+    """A set that cannot be read; the message names set, file and column, the value found and the values allowed."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Photograph:
 
     Attributes:
         source: the set's name.
-        path: the photograph's file.
-        patient: unique within the set; the photograph's own name where the set names no patients.
+        path: the file.
+        patient: unique within the set; the name of the photograph where the set names no patients.
         labels: the fifteen labels, -1 unknown.
         eye_side: 0 right, 1 left, -1 unknown.
     """
@@ -47,11 +53,11 @@ class Photograph:
 
 
 def conclude(statements: Iterable[Statement]) -> dict[str, int]:
-    """Returns the fifteen labels that follow from all that a set says about one photograph.
+    """Returns the fifteen labels that follow from all statements of a set about one photograph.
 
-    Of several statements on a label, one that tells something of note (a disease present, the highest grade, a place
-    unreadable) wins over a doubt, and a doubt over what is ordinary. A label nobody speaks of is unknown: a set that
-    did not look for a disease does not deny it.
+    Of several statements about a label, an abnormal value (a disease present, the highest grade, a region unreadable)
+    takes precedence over doubt, and doubt over the normal value. A label without a statement is unknown: a set that did
+    not look for a disease does not say that it is absent.
     """
     said: dict[str, list[int]] = {name: [] for name in LABEL_NAMES}
     for statement in statements:
@@ -60,28 +66,26 @@ def conclude(statements: Iterable[Statement]) -> dict[str, int]:
     labels = {}
     for label in LABELS:
         values = said[label.name]
-        notable = [value for value in values if value not in (UNKNOWN, label.default)]
+        abnormal = [value for value in values if value not in (UNKNOWN, label.default)]
         doubtful = not values or UNKNOWN in values
-        labels[label.name] = max(notable) if notable else UNKNOWN if doubtful else label.default
+        labels[label.name] = max(abnormal) if abnormal else UNKNOWN if doubtful else label.default
     _apply_rules(labels)
     return labels
 
 
 def fill_unknown(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
-    """Returns the labels of `first`, and those of `second` where `first` does not know; then the rules again."""
+    """Returns the labels of `first`, and those of `second` where they are unknown in `first`, made consistent."""
     labels = {name: second[name] if first[name] == UNKNOWN else first[name] for name in LABEL_NAMES}
     _apply_rules(labels)
     return labels
 
 
 def _apply_rules(labels: dict[str, int]) -> None:
-    """Makes the labels keep the rules of `pipeline_synfundus.labels`, by doubt where they contradict each other."""
-    if labels["dr_grade"] == 0:
-        # Diabetic edema is part of diabetic retinopathy: without it, exudates have another cause, or a grade is wrong.
-        labels["is_dme"] = UNKNOWN if labels["is_dme"] == 1 else 0
-    if labels["is_fundus"] == 0:
-        for name in ("is_macular_readable", "is_optic_disc_readable", "is_retinal_region_readable"):
-            labels[name] = 0
-    for place, findings in PLACES.items():
-        for name in findings if labels[place] == 0 else ():
+    """Makes the labels consistent with `pipeline_synfundus.labels`: a disease that contradicts the rules is unknown."""
+    for name, value in implied_values(labels).items():
+        # Edema at grade 0: the exudates have another cause, or the grade is wrong.
+        contradiction = name in NO_DISEASE and labels[name] not in (UNKNOWN, value)
+        labels[name] = UNKNOWN if contradiction else value
+    for region, findings in FINDINGS_IN.items():
+        for name in findings if labels[region] == 0 else ():
             labels[name] = UNKNOWN if labels[name] == 0 else labels[name]

@@ -94,21 +94,46 @@ def test_two_tables_of_one_name_are_an_error(tmp_path: Path) -> None:
 def test_a_missing_photograph_is_an_error_or_left_out_and_reported(tmp_path: Path) -> None:
     root = source_folders.write_hygd(tmp_path / "hygd")
     (root / "Images" / "7_1.jpg").unlink()
-    with pytest.raises(SourceError, match=r"hygd: .*row 3: there is no photograph '7_1.jpg'; complete the set, or"):
+    message = r"1 of 3 photographs cannot be used:\n  hygd: .*row 3: there is no photograph '7_1.jpg'\ncomplete or repl"
+    with pytest.raises(SourceError, match=message):
         read_sources({"hygd": root})
     harmonized = read_sources({"hygd": root}, skip_unusable=True)
     assert [photograph.path.name for photograph in harmonized.photographs] == ["7_0.jpg", "9_0.jpg"]
     assert len(harmonized.left_out) == 1
 
 
-def test_a_file_that_is_no_picture_is_an_error_or_left_out_and_reported(tmp_path: Path) -> None:
+def test_unusable_photographs_are_one_error_that_lists_all_or_left_out_and_reported(tmp_path: Path) -> None:
+    hygd, airogs = source_folders.write_hygd(tmp_path / "hygd"), source_folders.write_airogs(tmp_path / "airogs")
+    (hygd / "Images" / "9_0.jpg").write_bytes(b"")
+    whole = (hygd / "Images" / "7_1.jpg").read_bytes()
+    (hygd / "Images" / "7_1.jpg").write_bytes(whole[:-20])  # the header is sound
+    (airogs / "1" / "TRAIN017000.jpg").unlink()
+    (airogs / "1" / "TRAIN017000.jpg").symlink_to("nowhere.jpg")
+    roots = {"hygd": hygd, "airogs": airogs}
+    with pytest.raises(SourceError, match="3 of 5 photographs cannot be used:\n") as caught:
+        read_sources(roots)
+    for name in ("9_0.jpg", "7_1.jpg", "TRAIN017000.jpg"):
+        assert f"{name} cannot be read as a photograph: " in str(caught.value)
+    harmonized = read_sources(roots, skip_unusable=True)
+    assert [photograph.path.name for photograph in harmonized.photographs] == ["TRAIN000000.jpg", "7_0.jpg"]
+    assert len(harmonized.left_out) == 3
+
+
+def test_symbolic_links_that_form_a_loop_are_followed_once(tmp_path: Path) -> None:
     root = source_folders.write_hygd(tmp_path / "hygd")
-    (root / "Images" / "9_0.jpg").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"hygd: .*9_0.jpg is no picture: .*; replace it, or leave it out with"):
-        read_sources({"hygd": root})
-    harmonized = read_sources({"hygd": root}, skip_unusable=True)
-    assert [photograph.patient for photograph in harmonized.photographs] == ["7", "7"]
-    assert "9_0.jpg is no picture" in harmonized.left_out[0]
+    (root / "Images" / "back").symlink_to(root)
+    (root / "a").mkdir()
+    (root / "b").mkdir()
+    (root / "a" / "to b").symlink_to(root / "b")
+    (root / "b" / "to a").symlink_to(root / "a")
+    assert len(read_sources({"hygd": root}).photographs) == 3
+
+
+def test_a_set_behind_a_symbolic_link_is_read(tmp_path: Path) -> None:
+    root = source_folders.write_hygd(tmp_path / "elsewhere" / "hygd")
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "hygd").symlink_to(root)
+    assert len(read_sources({"hygd": tmp_path / "downloads"}).photographs) == 3
 
 
 def test_hidden_copies_of_macos_are_passed_over(tmp_path: Path) -> None:

@@ -214,6 +214,65 @@ def test_palm(tmp_path: Path) -> None:
     }
 
 
+def test_palm_is_read_from_a_copy_with_one_csv_file(tmp_path: Path) -> None:
+    source_folders.write_pictures(tmp_path / "PALM-Validation400", ["V0001.jpg"])
+    source_folders.write_text(
+        tmp_path / "labels.csv", "ID,imgName,Label,Fovea_X,Fovea_Y", "1,V0001.jpg,1,1157.74,1019.87"
+    )
+    assert read_known(palm=tmp_path) == {"validation/v0001 V0001.jpg": {"is_pm": 1}}
+
+
+def test_vietai_grades_no_retinopathy_and_counts_edema_only_beside_it(tmp_path: Path) -> None:
+    absent = {"dr_grade": 0, "is_gc": 0, "is_dme": 0, "is_amd": 0, "is_rvo": 0}
+    assert read_known(vietai=source_folders.write_vietai(tmp_path)) == {
+        "train/c24a1b14d253 c24a1b14d253.jpg": absent | {"is_rvo": 1},
+        "train/10ee8c8a72b4 10ee8c8a72b4.jpg": without(absent, "dr_grade") | {"is_dme": 1},
+        "train/d7596283f399 d7596283f399.jpg": without(absent, "is_dme") | {"is_rvo": 1},
+        "train/4ce6599e7b20 4ce6599e7b20.jpg": absent | {"is_gc": 1, "is_amd": 1},
+        "train/da6a97be9db4 da6a97be9db4.jpg": HEALTHY,
+    }
+
+
+def test_drimdb_reads_quality_from_its_folders(tmp_path: Path) -> None:
+    assert read_known(drimdb=source_folders.write_drimdb(tmp_path)) == {
+        "good/drimdb_good (1) drimdb_good (1).jpg": {"is_fundus": 1} | READABLE,
+        "bad/drimdb_bad (1) drimdb_bad (1).jpg": UNUSABLE,
+        "outlier/drimdb_outlier (1) drimdb_outlier (1).jpg": UNUSABLE,
+    }
+
+
+def test_toxoplasmosis(tmp_path: Path) -> None:
+    assert read_known(toxoplasmosis=source_folders.write_toxoplasmosis(tmp_path)) == {
+        "all/1 1.jpg": {"is_crp": 0},
+        "all/742 742.jpg": {"is_crp": 1},
+        "all/(742) (742).jpg": {"is_crp": 1},
+        "all/im0203re 2 IM0203RE 2.jpg": {"is_crp": 1},
+        "all/od0287re OD0287RE.JPG": {"is_crp": 1} | RIGHT,
+        "all/os0344re OS0344RE.JPG": {"is_crp": 0} | LEFT,
+    }
+
+
+def test_hrdc_reads_retinopathy_not_hypertension(tmp_path: Path) -> None:
+    labelled = {"train/00000ce7 00000ce7.png": {"is_htr": 1}, "train/0003df4c 0003df4c.png": {"is_htr": 0}}
+    root = source_folders.write_hrdc(tmp_path)
+    assert read_known(hrdc=root) == labelled
+    assert read_known(hrdc=root / "2-Hypertensive Retinopathy Classification") == labelled
+
+
+def test_hrdc_without_its_table_has_photographs_without_labels(tmp_path: Path) -> None:
+    source_folders.write_pictures(tmp_path / "Images", ["00000ce7.png"])
+    assert read_known(hrdc=tmp_path) == {"unlabelled/00000ce7 00000ce7.png": {}}
+
+
+def test_a_subset_of_eyepacs_with_all_quality_grades_is_read_when_unusable_ones_are_skipped(tmp_path: Path) -> None:
+    eyepacs = source_folders.write_eyepacs(tmp_path / "eyepacs")
+    eyeq = source_folders.write_eyeq(tmp_path / "eyeq")
+    (eyepacs / "train" / "10_right.jpeg").unlink()
+    harmonized = read_sources({"eyepacs": eyepacs, "eyeq": eyeq}, skip_unusable=True)
+    assert [item.path.name for item in harmonized.photographs] == ["10_left.jpeg", "13_left.jpeg", "1_left.jpeg"]
+    assert len(harmonized.left_out) == 2  # in trainLabels.csv and in Label_EyeQ_train.csv
+
+
 def test_every_set_is_tested_here() -> None:
     writers = {name.removeprefix("write_") for name in dir(source_folders) if name.startswith("write_")}
     assert set(SOURCES) <= writers
