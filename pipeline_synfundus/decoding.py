@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Source = str | Path | bytes | Image.Image | np.ndarray
 # Bit depths at which cameras store their data in wider integers.
@@ -60,10 +60,15 @@ def _decode(source: Source, reduced: bool = False) -> Image.Image:
             if reduced:
                 image.draft("RGB", (_CHECKED_SIDE, _CHECKED_SIDE))
             return _upright_rgb(image)
+    except UnidentifiedImageError as error:
+        raise PhotographError(f"{_name(source)} cannot be read as a photograph: the file type is unknown") from error
     except Exception as error:  # damaged files raise anything: OSError, SyntaxError, struct.error, IndexError, ...
-        name = str(source) if isinstance(source, (str, Path)) else "the image"
-        reason = str(error).replace("<_io.BytesIO object at ", "<") or type(error).__name__
-        raise PhotographError(f"{name} cannot be read as a photograph: {reason}") from error
+        reason = str(error) or type(error).__name__
+        raise PhotographError(f"{_name(source)} cannot be read as a photograph: {reason}") from error
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "the image"
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

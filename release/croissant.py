@@ -54,14 +54,14 @@ def _repository(address: str) -> dict[str, Any]:
     }
 
 
-def _file_set(config: str, data_files: list[dict[str, str]]) -> dict[str, Any]:
+def _file_set(config: str, pattern: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": f"files-{config}",
         "name": f"files-{config}",
         "containedIn": {"@id": REPOSITORY},
         "encodingFormat": "application/x-parquet",
-        "includes": [item["path"] for item in data_files],
+        "includes": pattern,
     }
 
 
@@ -83,5 +83,4 @@ def _field(config: str, name: str, feature: Any) -> dict[str, Any]:
         return field | {"dataType": "sc:ImageObject"}
     if isinstance(feature, datasets.ClassLabel):
         field["description"] = ", ".join(f"{value} {text}" for value, text in enumerate(feature.names)) + ", -1 unknown"
-    text = isinstance(feature, datasets.Value) and feature.dtype == "string"
-    return field | {"dataType": "sc:Text" if text else "sc:Integer"}
+    return field | {"dataType": "sc:Integer"}

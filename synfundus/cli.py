@@ -42,7 +42,7 @@ GROUPS = {
         "harmonize": Command("training.harmonize", "turn public fundus sets into one labelled dataset"),
         "train-autoencoder": Command("training.train_autoencoder", "train the autoencoder of a configuration"),
         "train": Command("training.train_generator", "train the generator of a configuration"),
-        "splits": Command("training.splits", "list the patients for training, validation and test"),
+        "held-out": Command("training.held_out", "list the patients that a training run held out"),
         "bundle": Command("training.bundle", "put a trained pipeline into the package as its weights"),
     },
     "evaluation": {

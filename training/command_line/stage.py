@@ -1,8 +1,9 @@
-"""The command line that both stages share: `--config FILE`, `--dry-run`, errors in one line."""
+"""The command line that both stages share: `--config FILE`, `--dry-run`, `--skip-unusable`, one-line errors."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,10 +21,15 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")
-    parser.add_argument("--dry-run", action="store_true", help="say what the run will cost, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what the run will cost, without training")
+    parser.add_argument(
+        "--skip-unusable", action="store_true", help="leave out photographs that cannot be decoded, instead of stopping"
+    )
     options = parser.parse_args()
     try:
         config = load_config(options.config)
+        if options.skip_unusable:
+            config = dataclasses.replace(config, data=dataclasses.replace(config.data, skip_unusable=True))
         if options.dry_run:
             print(describe_run(config))
             return

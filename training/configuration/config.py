@@ -41,6 +41,7 @@ class DataConfig:
             are too small for the resolution are left out of the generator's training.
         validation_share: share of the patients on whom choices are made, in [0, 1).
         test_share: share of the patients on whom results are reported, in [0, 1).
+        skip_unusable: whether to leave out photographs that cannot be decoded, as the option `--skip-unusable` does.
         sources: a Markdown file that lists the photographs' origins and terms, for the model card.
     """
 
@@ -53,6 +54,7 @@ class DataConfig:
     native_size_column: str | None = None
     validation_share: float = 0.05
     test_share: float = 0.0
+    skip_unusable: bool = False
     sources: str | None = None
 
     def __post_init__(self) -> None:

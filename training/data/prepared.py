@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from tqdm.auto import tqdm
 
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, parse_value
-from pipeline_synfundus.photograph import FIELD_THRESHOLD, crop_to_field
+from pipeline_synfundus.photograph import FIELD_THRESHOLD
 from training.configuration.config import ConfigError, DataConfig
+from training.data.photographs import write_photographs
 
 PARTS = ("training", "validation", "test")
 
@@ -114,15 +112,6 @@ def read_codes(table: Any) -> np.ndarray:
     return codes
 
 
-def _decode(cell: dict[str, Any], row: int, resolution: int) -> np.ndarray:
-    try:
-        source = io.BytesIO(cell["bytes"]) if cell.get("bytes") else cell["path"]
-        with Image.open(source) as image:
-            return np.asarray(crop_to_field(image.convert("RGB"), resolution))
-    except OSError as error:
-        raise ConfigError(f"the image in row {row} of the source cannot be read: {error}") from error
-
-
 def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> PreparedData:
     """Decodes, crops and resizes every photograph once; a second call reads the finished cache.
 
@@ -133,10 +122,13 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
             and sizes of its files) and from `resolution`.
 
     Raises:
-        ConfigError: for a source, an image or a label that cannot be used.
+        ConfigError: for a source or a label that cannot be used, and for photographs that cannot be decoded; the
+            message lists all of them. With `config.skip_unusable` they are left out instead.
     """
     columns = [config.image_column, config.group_column, config.source_column, config.native_size_column]
     read = [config.source, config.name, config.split, columns]
+    if config.skip_unusable:
+        read.append("skip unusable")
     key = json.dumps([read, _list_files(Path(config.source)), resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
@@ -165,17 +157,16 @@ def _list_files(folder: Path) -> list[tuple[str, int]]:
 def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:
     table = load_source(config)
     codes = read_codes(table)
-    shape = (len(table), resolution, resolution, 3)
-    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    cells = tqdm(table[config.image_column], desc=f"preparing {resolution}x{resolution} images", unit="image")
-    for row, cell in enumerate(cells):
-        images[row] = _decode(cell, row, resolution)
-    images.flush()
-    np.save(folder / "codes.npy", codes)
-    np.save(folder / "groups.npy", np.array(_column(table, config.group_column, range(len(table))), dtype=str))
-    np.save(folder / "sources.npy", np.array(_column(table, config.source_column, [""] * len(table)), dtype=str))
-    sizes = _column(table, config.native_size_column, [0] * len(table))
-    np.save(folder / "native_sizes.npy", np.array(sizes, dtype=np.int32))
+    columns = {
+        "codes": codes,
+        "groups": np.array(_column(table, config.group_column, range(len(table))), dtype=str),
+        "sources": np.array(_column(table, config.source_column, [""] * len(table)), dtype=str),
+        "native_sizes": np.array(_column(table, config.native_size_column, [0] * len(table)), dtype=np.int32),
+    }
+    cells = table[config.image_column]
+    kept = write_photographs(cells, resolution, folder / "images.npy", config.skip_unusable)
+    for name, values in columns.items():
+        np.save(folder / f"{name}.npy", values[kept])
 
 
 def _column(table: Any, name: str | None, default: Any) -> list[Any]:

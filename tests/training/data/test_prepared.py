@@ -62,6 +62,44 @@ def test_the_cache_is_read_again_instead_of_the_source(tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [""]
 
 
+def write_photographs_with_damage(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("a", "b", "c", "d"):
+        round_field(60, 60, (5, 5, 55, 55)).save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:-60])  # its header is sound
+    (folder / "c.png").write_bytes(b"")
+    (folder / "metadata.csv").write_text("file_name,patient,dr_grade\na.png,p,1\nb.png,q,2\nc.png,r,3\nd.png,s,4\n")
+
+
+def test_photographs_that_cannot_be_decoded_are_one_error_that_lists_all(tmp_path: Path) -> None:
+    write_photographs_with_damage(tmp_path / "photographs")
+    with pytest.raises(ConfigError, match="2 of 4 photographs cannot be used:\n") as caught:
+        prepare_data(DataConfig(str(tmp_path / "photographs")), 16, tmp_path / "cache")
+    for name in ("b.png", "c.png"):
+        assert f"{name} cannot be read as a photograph: " in str(caught.value)
+    assert "--skip-unusable" in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_photographs_that_cannot_be_decoded_are_left_out_when_asked(tmp_path: Path) -> None:
+    write_photographs_with_damage(tmp_path / "photographs")
+    config = DataConfig(str(tmp_path / "photographs"), group_column="patient", skip_unusable=True)
+    for _ in range(2):  # the second time from the cache
+        data = prepare_data(config, 16, tmp_path / "cache")
+        assert data.images.shape == (2, 16, 16, 3)
+        assert all(image.any() for image in data.images)
+        assert data.groups.tolist() == ["p", "s"]
+        assert data.codes[:, CONDITION_NAMES.index("dr_grade")].tolist() == [1, 4]
+
+
+def test_without_any_photograph_that_can_be_decoded_nothing_is_prepared(tmp_path: Path) -> None:
+    write_photographs_with_damage(tmp_path / "photographs")
+    for name in ("a", "d"):
+        (tmp_path / "photographs" / f"{name}.png").write_bytes(b"")
+    with pytest.raises(ConfigError, match="4 of 4 photographs cannot be used"):
+        prepare_data(DataConfig(str(tmp_path / "photographs"), skip_unusable=True), 16, tmp_path / "cache")
+
+
 def test_a_folder_that_grew_is_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
@@ -151,5 +189,5 @@ def test_a_broken_image_names_its_row(tmp_path: Path) -> None:
     table = datasets.Dataset.from_dict({"image": cells}, features=datasets.Features(image=datasets.Image()))
     (tmp_path / "data").mkdir()
     table.to_parquet(tmp_path / "data" / "train.parquet")
-    with pytest.raises(ConfigError, match="the image in row 0 of the source cannot be read"):
+    with pytest.raises(ConfigError, match="row 0: the image cannot be read as a photograph: the file type is unknown"):
         prepare_data(DataConfig(str(tmp_path / "data")), 8, tmp_path / "cache")
