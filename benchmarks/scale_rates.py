@@ -25,7 +25,6 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from datasets import load_dataset
-from diffusers import DPMSolverMultistepScheduler
 from PIL import Image
 from tqdm import tqdm
 
@@ -35,6 +34,7 @@ from dataset_script.plan.condition_plan import DEFAULT_PLAN, load_plan
 from pipeline_synfundus import SynFundusPipeline
 from training.configuration.config import load_config
 from training.configuration.networks import build_autoencoder, build_models
+from training.train_generator import make_scheduler
 
 HASHED_BYTES = 1 << 28
 LABEL_ROWS = 5_000
@@ -84,9 +84,7 @@ def build_pipeline(options: argparse.Namespace) -> SynFundusPipeline:
         raise SystemExit(f"the preset {options.preset} makes {config.resolution} pixels, not {options.resolution}")
     unet, encoder = build_models(config)
     vae = build_autoencoder(config.autoencoder) if config.autoencoder is not None else None
-    scheduler = DPMSolverMultistepScheduler(
-        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
-    )
+    scheduler = make_scheduler(config.generator.timestep_shift)
     pipeline = SynFundusPipeline(unet.eval(), encoder.eval(), scheduler, vae.eval() if vae is not None else None)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(options.device, getattr(torch, options.dtype))
@@ -99,14 +97,14 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
     for batch in tqdm(options.batch_sizes, desc="Generating"):
 
         def generate(batch: int = batch) -> None:
-            pipeline([{}] * batch, num_inference_steps=options.num_inference_steps, guidance_scale=2.0)
+            pipeline([{}] * batch, num_inference_steps=options.num_inference_steps)
             if options.device.startswith("cuda"):
                 torch.cuda.synchronize()
 
         measured[batch] = batch / seconds_for(generate, options.repeats)
     return {
-        "num_inference_steps": options.num_inference_steps,
-        "guidance_scale": 2.0,
+        "num_inference_steps": pipeline.num_timesteps,
+        "guidance_scale": pipeline.config.default_guidance_scale,
         "images_per_second_by_batch": measured,
         "images_per_second": max(measured.values()),
     }
@@ -157,7 +155,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, metavar="FILE", help="where the rates are written")
     add("--preset", default="large-512", help="size of the generator (%(default)s)")
     add("--resolution", type=int, default=512, metavar="N", help="side of its images (%(default)s)")
-    add("--num-inference-steps", type=int, default=12, metavar="N", help="denoising steps (%(default)s)")
+    add("--num-inference-steps", type=int, metavar="N", help="denoising steps (the pipeline's default)")
     add("--batch-sizes", type=int, nargs="+", default=[16, 64, 128] if cuda else [1, 4], metavar="N")
     add("--repeats", type=int, default=3 if cuda else 1, metavar="N", help="runs of each; the best counts")
     add("--device", default="cuda" if cuda else "cpu", help="torch device (%(default)s)")

@@ -90,7 +90,7 @@ class SynFundusPipeline(DiffusionPipeline):
         scheduler: KarrasDiffusionSchedulers,
         vae: ModelMixin | None = None,
         default_num_inference_steps: int = 12,
-        default_guidance_scale: float = 2.0,
+        default_guidance_scale: float = 2.5,
         default_guidance_start: float = 0.0,
         default_guidance_end: float = 1.0,
     ) -> None:

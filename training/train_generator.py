@@ -67,16 +67,8 @@ def train(config: TrainingConfig) -> Path:
     unet, encoder = build_models(config)
     if config.compile:
         unet.compile()
-    pipeline = SynFundusPipeline(
-        unet,
-        encoder,
-        make_scheduler(stage.timestep_shift),
-        vae,
-        stage.num_inference_steps,
-        stage.guidance_scale,
-        stage.guidance_start,
-        stage.guidance_end,
-    )
+    scheduler = make_scheduler(stage.timestep_shift)
+    pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
     if stage.half_resolution is not None:
         train_resolution(config, pipeline, accelerator, stage.half_resolution, config.resolution // 2)
     data = train_resolution(config, pipeline, accelerator, stage.optimizer, config.resolution)

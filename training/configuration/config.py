@@ -177,10 +177,11 @@ class GeneratorConfig:
         timestep_shift: shift of the training's and the sampler's times towards noise (Esser et al. 2024, eq. 23); 1
             at half resolution.
         rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
-        guidance_scale: guidance of the sample grids, and the pipeline's default.
-        guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image; as above.
+        guidance_scale: guidance of the sample grids, and the default of the pipeline that is saved. This and the next
+            three fields, where left out, are the defaults of `SynFundusPipeline`.
+        guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image.
         guidance_end: where it ends.
-        num_inference_steps: sampling steps of the sample grids, and the pipeline's default.
+        num_inference_steps: sampling steps.
     """
 
     model: dict[str, Any]
@@ -193,10 +194,10 @@ class GeneratorConfig:
     smallest_native_share: float = 0.75
     timestep_shift: float = 1.0
     rare_label_repeats: float = 12.0
-    guidance_scale: float = 2.5
-    guidance_start: float = 0.0
-    guidance_end: float = 1.0
-    num_inference_steps: int = 6
+    guidance_scale: float | None = None
+    guidance_start: float | None = None
+    guidance_end: float | None = None
+    num_inference_steps: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("label_dropout", "condition_dropout", "degraded_share"):
@@ -205,10 +206,17 @@ class GeneratorConfig:
         _check(0 <= share <= 1, "generator.smallest_native_share", share, "in [0, 1]")
         _check(self.timestep_shift > 0, "generator.timestep_shift", self.timestep_shift, "positive")
         _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
-        ordered = 0 <= self.guidance_start <= self.guidance_end <= 1
-        bounds = (self.guidance_start, self.guidance_end)
-        _check(ordered, "generator.guidance_start and guidance_end", bounds, "in [0, 1], in this order")
-        _check(self.num_inference_steps > 0, "generator.num_inference_steps", self.num_inference_steps, "1 or more")
+        start, end = self.guidance_start or 0.0, 1.0 if self.guidance_end is None else self.guidance_end
+        _check(0 <= start <= end <= 1, "generator.guidance_start and guidance_end", (start, end), "in [0, 1], in order")
+        steps = self.num_inference_steps
+        _check(steps is None or steps > 0, "generator.num_inference_steps", steps, "1 or more, or left out")
+
+    @property
+    def sampling_defaults(self) -> dict[str, Any]:
+        """The arguments of `SynFundusPipeline` for the sampling fields that the configuration gives."""
+        names = ("num_inference_steps", "guidance_scale", "guidance_start", "guidance_end")
+        values = {f"default_{name}": getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
