@@ -1,10 +1,10 @@
-"""Synthetic losses of readability: what no public label says, taught by spoiling good photographs in known ways.
+"""Synthetic degradation of photographs with known readability labels, which few public sets have.
 
-Each degradation acts on one region (macula, optic disc, the rest of the retina, or everything) and implies the
-readability labels of that region. The regions are found from the photograph: the optic disc is the brightest spot of
-the middle band, and the macula lies two and a half disc diameters from it towards the middle, a little below.
+Each degradation affects one region (macula, optic disc, the rest of the retina, or the whole image) and implies the
+readability labels of that region. The regions are estimated from the photograph: the optic disc is the brightest spot
+of the middle band, and the macula is two and a half disc diameters from it towards the middle, slightly below.
 
-The other half of the lesson is which photographs are readable: those that are sharp and well exposed, see `is_clear`.
+Readable photographs are those that are sharp and well exposed, see `is_clear`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FUNDUS, MACULA, DISC, RETINA = (
     CONDITION_NAMES.index(name)
     for name in ("is_fundus", "is_macular_readable", "is_optic_disc_readable", "is_retinal_region_readable")
 )
-# The shares of the kinds of degradation. A picture that is no usable photograph is rarer than a local loss.
+# Kinds of degradation and their shares. Unusable photographs are rarer than a local loss.
 KINDS = ("macula", "disc", "retina", "all", "unusable")
 SHARES = (0.22, 0.22, 0.22, 0.17, 0.17)
 
 
 # A photograph at 128 pixels is clear when the green channel's Laplacian, over its mean, has at least this standard
-# deviation within the field, and its mean lies in this range. Two thirds of the real photographs pass.
+# deviation within the field, and its mean is in this range. Two thirds of the real photographs pass.
 CLEAR_SHARPNESS = 0.08
 CLEAR_BRIGHTNESS = (45.0, 190.0)
 MEASURED_SIZE = 128
@@ -37,7 +37,7 @@ MEASURED_SIZE = 128
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where things are in one photograph, in pixels: (row, column) centres, and a mask of the field of view."""
+    """Positions in one photograph: centres of disc and macula as (row, column) in pixels, and the field of view."""
 
     disc: tuple[float, float]
     macula: tuple[float, float]
@@ -53,7 +53,7 @@ def sharpness_and_brightness(image: np.ndarray) -> tuple[float, float]:
     """
     small = np.asarray(Image.fromarray(image).resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BOX))
     field = Image.fromarray(small.max(axis=2) > FIELD_THRESHOLD).convert("L").filter(ImageFilter.MinFilter(9))
-    inside = np.asarray(field)[1:-1, 1:-1] > 0  # without the rim, whose edge is no detail of the retina
+    inside = np.asarray(field)[1:-1, 1:-1] > 0  # without the rim, whose edge is not a detail of the retina
     green = small[..., 1].astype(np.float32)
     laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * green[1:-1, 1:-1]
     mean = float(green[1:-1, 1:-1][inside].mean()) if inside.any() else 0.0
@@ -61,7 +61,7 @@ def sharpness_and_brightness(image: np.ndarray) -> tuple[float, float]:
 
 
 def is_clear(image: np.ndarray) -> bool:
-    """Whether a photograph is sharp and well exposed, so that disc, macula and retina can be taken for readable."""
+    """Whether a photograph is sharp and well exposed, so that disc, macula and retina are assumed to be readable."""
     sharpness, brightness = sharpness_and_brightness(image)
     return sharpness >= CLEAR_SHARPNESS and CLEAR_BRIGHTNESS[0] <= brightness <= CLEAR_BRIGHTNESS[1]
 
@@ -71,19 +71,19 @@ def find_anatomy(image: np.ndarray, eye_side: int = UNKNOWN) -> Anatomy | None:
 
     Args:
         image: the photograph.
-        eye_side: 0 right (disc on the right of the picture), 1 left, -1 unknown (either side).
+        eye_side: 0 right (disc on the right of the image), 1 left, -1 unknown (either side).
 
     Returns:
-        The anatomy, or None where no disc stands out on its side (a dark, blurred or disc-centred picture).
+        The anatomy, or None if no disc stands out on its side (a dark, blurred or disc-centred image).
     """
     size = len(image)
     field = image.max(axis=2) > FIELD_THRESHOLD
     down, right = np.mgrid[:size, :size] / size - 0.5
     outwards = {0: right, 1: -right}.get(eye_side, np.abs(right))
-    # The rim is left out: light that strays in there is often brighter than the disc.
+    # Without the rim: stray light there is often brighter than the disc.
     searched = field & (np.abs(down) < 0.15) & (outwards > 0.1) & (np.hypot(down, right) < 0.43)
     green = Image.fromarray(np.ascontiguousarray(image[..., 1]))
-    # Illumination falls off slowly: a disc is bright against its surroundings, not only bright.
+    # Illumination changes slowly, so a disc is bright relative to its surroundings.
     fine, coarse = (
         np.asarray(green.filter(ImageFilter.GaussianBlur(size * share)), dtype=np.float32) for share in (0.03, 0.12)
     )
@@ -109,12 +109,12 @@ def _blur(image: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _shadow(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light that does not reach the retina: eyelash, small pupil, uneven illumination."""
+    """Shadow, as of an eyelash, a small pupil or uneven illumination."""
     return _blur(image, 0.02) * rng.uniform(0.03, 0.15)
 
 
 def _glare(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Overexposure or lens flare: a bright veil in which nothing is seen."""
+    """Overexposure or lens flare: a bright veil that hides everything."""
     veil = np.array([255, 246, rng.uniform(190, 235)], dtype=np.float32)
     return _blur(image, 0.04) * 0.12 + veil * rng.uniform(0.78, 0.88)
 
@@ -124,14 +124,14 @@ def _defocus(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _haze(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cloudy media: contrast is lost to a grey-brown veil."""
+    """Cloudy media: a grey-brown veil reduces contrast."""
     blurred = _blur(image, rng.uniform(0.03, 0.05))
     veil = blurred.mean(axis=(0, 1)) + rng.uniform(10, 50)
     return blurred * 0.3 + veil * 0.7
 
 
 Effect = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-# What hides a region, by region. A glare on the macula alone is rare, one on the disc (overexposure) is common.
+# Effects by region. Glare on the macula alone is rare; glare on the disc (overexposure) is common.
 _EFFECTS: dict[str, tuple[Effect, ...]] = {
     "macula": (_shadow, _shadow, _defocus, _haze),
     "disc": (_glare, _glare, _shadow, _defocus),
@@ -141,7 +141,7 @@ _EFFECTS: dict[str, tuple[Effect, ...]] = {
 
 
 def _unusable(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """No fundus to be seen: black, burnt out, a flat blur, or noise of an empty exposure."""
+    """No visible fundus: too dark, overexposed, or a flat blur."""
     kind = rng.integers(3)
     flat = _blur(image, 0.18)
     if kind == 0:
@@ -153,16 +153,16 @@ def _unusable(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def degrade(image: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
-    """Spoils a good photograph in one way and says in its labels what can no longer be read.
+    """Degrades a clear photograph in one way and sets the readability labels accordingly.
 
     Args:
         image: uint8 photograph, shape (S, S, 3).
         codes: int8 labels, shape (16,), in the order of `CONDITION_NAMES`.
-        rng: decides on the kind and the strength.
+        rng: chooses the kind and the strength.
 
     Returns:
-        The spoiled image and its labels, or None where disc and macula cannot be found. Findings in a picture in
-        which nothing is readable become unknown: the image no longer shows them.
+        The degraded image and its labels, or None if disc and macula cannot be found. If nothing is readable, the
+        diseases become unknown, because the image no longer shows them.
     """
     anatomy = find_anatomy(image, int(codes[EYE_SIDE_INDEX]))
     if anatomy is None:

@@ -1,1 +1,1 @@
-"""Training of the weights: the commands stand in this folder, what they use in its sub-folders."""
+"""Training of the weights. Modules of this folder are commands; its sub-folders contain what they use."""

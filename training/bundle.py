@@ -1,9 +1,9 @@
-"""Puts a trained pipeline into the package, as the weights that `SynFundusPipeline.from_pretrained()` loads.
+"""Copies a trained pipeline into the package, as the weights that `SynFundusPipeline.from_pretrained()` loads.
 
     python -m training.bundle runs/fundus-512/pipeline
 
-Copies weights, configurations and the training record, never code, and writes the model card anew under the package's
-name. Weights enter git: bundle only what was measured to be better.
+Copies weights, configurations and the training record, but no code, and writes the model card for the package. The
+weights are committed to git: bundle only weights that were measured to be better.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def bundle(source: Path, package: Path = PACKAGE) -> None:
     """Copies a trained pipeline's weights and card into `package`.
 
     Raises:
-        BundleError: if the folder holds no pipeline with its training record, or weights of more than 48 MB.
+        BundleError: if the folder has no pipeline with its training record, or more than 48 MB of weights.
     """
     if not (source / RECORD_NAME).is_file():
-        raise BundleError(f"{source} holds no {RECORD_NAME}; give the folder `pipeline` of a finished training run")
+        raise BundleError(f"{source} has no {RECORD_NAME}; give the folder `pipeline` of a finished training run")
     pipeline = SynFundusPipeline.from_pretrained(source)
     files = [path for path in source.rglob("*") if path.suffix in _SUFFIXES]
     weights = sum(path.stat().st_size for path in files if path.suffix == ".safetensors")

@@ -85,10 +85,10 @@ def _check_photographs(photographs: Sequence[Photograph]) -> tuple[list[Photogra
 
 
 def parse_sets(assignments: Sequence[str]) -> dict[str, Path]:
-    """Returns set names to folders from texts like `odir=path/to/ODIR-5K`.
+    """Parses arguments like `odir=path/to/ODIR-5K` to names of sets and their folders.
 
     Raises:
-        SourceError: for another form, or a set given twice.
+        SourceError: for an argument of another form, or a set given twice.
     """
     folders: dict[str, Path] = {}
     for assignment in assignments:

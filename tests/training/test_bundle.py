@@ -32,7 +32,7 @@ def test_the_package_gets_weights_and_card_but_no_code(trained: Path, tmp_path: 
 
 def test_a_pipeline_without_its_record_is_refused(trained: Path, tmp_path: Path) -> None:
     (trained / RECORD_NAME).unlink()
-    with pytest.raises(BundleError, match=f"holds no {RECORD_NAME}"):
+    with pytest.raises(BundleError, match=f"has no {RECORD_NAME}"):
         bundle(trained, tmp_path / "package")
     assert not (tmp_path / "package").exists()
 

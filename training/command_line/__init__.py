@@ -1,1 +1,1 @@
-"""What the commands of both stages share: their arguments, and the dry run."""
+"""What the training commands share: their arguments and the dry run."""

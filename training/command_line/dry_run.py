@@ -1,4 +1,4 @@
-"""What a training run will cost, before it is started: parameters, memory, FLOPs, images per epoch."""
+"""Estimates the cost of a training run: parameters, memory, FLOPs and images per epoch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def measure_step(network: nn.Module, *inputs: torch.Tensor) -> tuple[float, int]
         inputs: those of its forward, for one image.
 
     Returns:
-        Floating-point operations of forward and backward, and the bytes of what the forward keeps for the backward
-        (in float32; about half of it in bfloat16).
+        Floating-point operations of forward and backward, and the bytes of the activations that are stored for the
+        backward pass (in float32; about half in bfloat16).
     """
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in network.parameters()}
@@ -72,7 +72,7 @@ def _report_autoencoder(stage: AutoencoderConfig) -> list[str]:
 
 
 def describe_run(config: TrainingConfig) -> str:
-    """The report of `--dry-run`. It opens the source, but decodes no photograph and writes nothing.
+    """Returns the report of `--dry-run`. Opens the source, but decodes no photograph and writes nothing.
 
     Raises:
         ConfigError: for a configuration or a source that cannot be used.

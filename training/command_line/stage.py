@@ -17,7 +17,7 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
 
     Args:
         train: trains and returns the folder of the result.
-        description: what `--help` says.
+        description: the text of `--help`.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", required=True, help="a YAML file, see training/configs/")

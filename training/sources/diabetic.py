@@ -1,7 +1,7 @@
 """Sets made for diabetic retinopathy: IDRiD, EyePACS with EyeQ's quality grades, APTOS 2019, Messidor-2, DeepDRiD.
 
-Their graders looked for diabetic retinopathy (and edema) only, so every other disease stays unknown, also in eyes of
-grade 0: "no diabetic retinopathy" does not mean healthy.
+Their graders looked for diabetic retinopathy (and edema) only, so all other diseases stay unknown, also at grade 0: "no
+diabetic retinopathy" does not mean healthy.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from training.sources.folder import SourceFolder, read_table
 from training.sources.part import LEFT, RIGHT, Part, Source, number_before_underscore, photograph_name, side_from_name
 from training.sources.record import GRADES, READABLE, UNUSABLE, USABLE, Statement
 
-# Hard exudates 0: none, 1: only farther than one disc diameter from the macula's centre, 2: within it. 1 is edema on
-# the international scale ("mild") but not by the criterion of Messidor-2 and of treatment, so it is left unknown.
+# Hard exudates 0: none, 1: only farther than one disc diameter from the centre of the macula, 2: closer. 1 is edema on
+# the international scale ("mild"), but not by the criterion of Messidor-2 and of treatment, so it is left unknown.
 IDRID_EDEMA: Mapping[str, Statement] = {"0": {"is_dme": 0}, "1": {"is_dme": UNKNOWN}, "2": {"is_dme": 1}}
 
 
 def _idrid(name: str, letter: str, folder: str, table: str) -> Part:
-    # The full download has folders "a. Training Set" for segmentation and localisation as well.
+    # The full download also has folders "a. Training Set" for segmentation and localisation.
     return Part(
         name=name,
         photographs=[f"*disease grading/1. original images/{letter}. {folder} set/idrid_*"],
@@ -35,14 +35,14 @@ IDRID = Source(
     layout="B. Disease Grading/1. Original Images/{a. Training Set,b. Testing Set}/IDRiD_*.jpg and "
     "B. Disease Grading/2. Groundtruths/{a. IDRiD_Disease Grading_Training Labels.csv,"
     "b. IDRiD_Disease Grading_Testing Labels.csv}",
-    # It names no patients, and counts from IDRiD_001 in both parts.
+    # The set names no patients, and both parts start at IDRiD_001.
     parts=[_idrid("train", "a", "training", "training"), _idrid("test", "b", "testing", "testing")],
 )
 
 EYEPACS = Source(
-    title="EyePACS, Kaggle's Diabetic Retinopathy Detection of 2015",
-    layout="trainLabels.csv and train/*.jpeg; also test/*.jpeg with retinopathy_solution.csv, if wanted",
-    # Photographs that can hardly be read were graded all the same; EyeQ tells which.
+    title="EyePACS, Diabetic Retinopathy Detection, Kaggle 2015",
+    layout="trainLabels.csv and train/*.jpeg; optionally test/*.jpeg with retinopathy_solution.csv",
+    # Barely readable photographs were graded, too; EyeQ identifies them.
     parts=[
         Part(
             name=folder,
@@ -50,7 +50,7 @@ EYEPACS = Source(
             table=[table],
             photograph_column="image",
             columns={"level": GRADES},
-            table_optional=folder == "test",  # the competition kept it back, and published it later
+            table_optional=folder == "test",  # published after the competition
             patient=number_before_underscore,
             eye_side=side_from_name,
         )
@@ -59,12 +59,12 @@ EYEPACS = Source(
 )
 
 EYEQ_QUALITY: Mapping[str, Statement] = {
-    # Good: no low quality factors, all retinopathy lesions visible.
+    # Good: no quality loss, all lesions of retinopathy visible.
     "0": READABLE,
-    # Usable: blur or light hide something, but disc, macula and lesions can be told. How much of the rest of the
-    # retina can be read, it does not say.
+    # Usable: blur or illumination hide something, but disc, macula and lesions can be identified. The readability of
+    # the rest of the retina is not stated.
     "1": {**USABLE, "is_macular_readable": 1, "is_optic_disc_readable": 1},
-    # Reject: no full and reliable diagnosis even by ophthalmologists, or no disc or macula in the picture.
+    # Reject: not even ophthalmologists can make a full and reliable diagnosis, or disc or macula are not in the image.
     "2": UNUSABLE,
 }
 
@@ -75,7 +75,7 @@ EYEQ = Source(
     parts=[
         Part(
             name=part,
-            photographs=["[0-9]*_[lr]*.jp*g"],  # of EyePACS' training and test photographs, whose numbers all differ
+            photographs=["[0-9]*_[lr]*.jp*g"],  # of both parts of EyePACS, which share no number
             table=[f"label_eyeq_{part}.csv"],
             photograph_column="image",
             columns={"quality": EYEQ_QUALITY, "DR_grade": GRADES},
@@ -89,7 +89,7 @@ EYEQ = Source(
 APTOS = Source(
     title="APTOS 2019 Blindness Detection, Kaggle (Aravind Eye Hospital)",
     layout="train.csv and train_images/*.png",
-    parts=[  # it names no patients; its test part has no labels
+    parts=[  # the set names no patients; its test part has no labels
         Part(
             name="train",
             photographs=["train_images/*"],
@@ -102,7 +102,7 @@ APTOS = Source(
 
 
 def _pair_eyes(folder: SourceFolder, part: Part) -> Part:
-    """Takes patients and eyes from the table that pairs the photographs of each examination."""
+    """Reads patients and eyes from the table that pairs the photographs of each examination."""
     table = folder.find_table(["messidor-2.csv"])
     if table is None:
         raise folder.missing("messidor-2.csv")
@@ -127,21 +127,21 @@ MESSIDOR2 = Source(
             photograph_column="image_id",
             columns={
                 "adjudicated_dr_grade": {**GRADES, "": {}},  # empty where ungradable
-                # Hard exudates within one disc diameter of the macula's centre.
+                # Hard exudates within one disc diameter of the centre of the macula.
                 "adjudicated_dme": {"0": {"is_dme": 0}, "1": {"is_dme": 1}, "": {}},
-                # Three retina specialists together found no way to grade it.
+                # 0: three retina specialists agreed that it cannot be graded.
                 "adjudicated_gradable": {"0": UNUSABLE, "1": USABLE},
             },
         )
     ],
 )
 
-# One eye's column is filled, the other's empty. Some tables of the set hold a 5, which is no grade of the scale.
+# The column of the other eye is empty. Some tables of the set contain a 5, which is not on the scale.
 DEEPDRID_GRADES: Mapping[str, Statement] = {**GRADES, "": {}, "5": {"dr_grade": UNKNOWN}}
 
 
 def _silent(*values: str) -> Mapping[str, Statement]:
-    """Values that say nothing about the labels."""
+    """Values without information about the labels."""
     return {value: {} for value in values}
 
 
@@ -152,7 +152,7 @@ def _deepdrid_side(name: str) -> int:
 DEEPDRID = Source(
     title="DeepDRiD, ISBI 2020 challenge (Liu et al. 2022, doi 10.1016/j.patter.2022.100512)",
     layout="regular_fundus_images/regular-fundus-{training,validation}/{Images/*/*.jpg,regular-fundus-*.csv}",
-    parts=[  # without the ultra-wide-field pictures: another kind of camera
+    parts=[  # without the ultra-wide-field images, which come from another kind of camera
         Part(
             name=part,
             photographs=[f"regular-fundus-{part}/images/*"],
@@ -161,16 +161,16 @@ DEEPDRID = Source(
             columns={
                 "left_eye_DR_Level": DEEPDRID_GRADES,
                 "right_eye_DR_Level": DEEPDRID_GRADES,
-                # 1: good enough for the diagnosis of retinal diseases. 0 does not say what is lost, and such
-                # photographs were graded all the same.
+                # 1: good enough for the diagnosis of retinal diseases. 0 does not say what is unreadable, and such
+                # photographs were graded, too.
                 "Overall quality": {"0": {}, "1": READABLE},
-                # 1: neither disc nor macula in the picture, 4: only one of them, and not which.
+                # 1: neither disc nor macula is in the image; 4: only one of them, without saying which.
                 "Field definition": {
                     "1": {"is_macular_readable": 0, "is_optic_disc_readable": 0},
                     "4": {"is_macular_readable": UNKNOWN, "is_optic_disc_readable": UNKNOWN},
                     **_silent("6", "8", "10"),
                 },
-                # Artifacts over the entire posterior pole, where the macula is, whatever the overall quality says.
+                # 10: artifacts over the entire posterior pole, where the macula is.
                 "Artifact": {"10": {"is_macular_readable": UNKNOWN}, **_silent("0", "1", "4", "6", "8")},
             },
             patient=number_before_underscore,

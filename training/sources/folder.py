@@ -1,4 +1,4 @@
-"""A set's folder as it was downloaded: finds its tables and photographs, and reads the tables."""
+"""The folder of a set, as downloaded: finds its tables and photographs, and reads the tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         where: the set, the file and the row, for error messages.
-        cells: column to text, without surrounding blanks; empty where the table has nothing.
+        cells: column to text, without surrounding spaces; an empty string where the table has no value.
     """
 
     where: str
@@ -35,15 +35,15 @@ class Row:
         return self.cells[column]
 
     def look_up(self, column: str, meanings: Mapping[str, Statement], separators: str = "") -> list[Statement]:
-        """Returns what the values of a cell mean.
+        """Returns the statements that the values of a cell mean.
 
         Args:
             column: the column.
-            meanings: value to meaning.
-            separators: the characters between several values; without any, the whole cell is one value.
+            meanings: value to statement.
+            separators: the characters that separate several values; without any, the whole cell is one value.
 
         Raises:
-            SourceError: if the cell holds a value that has no meaning, or nothing where nothing has no meaning.
+            SourceError: if `meanings` lacks a value of the cell; an empty cell counts as an empty value.
         """
         values = [self[column]]
         if separators:
@@ -61,8 +61,8 @@ class SourceFolder:
 
     Attributes:
         name: the set's name.
-        root: the folder as downloaded and unpacked, or any folder above it.
-        layout: the files the set needs, for error messages.
+        root: the folder as downloaded and unpacked, or any folder that contains it.
+        layout: description of the files that the set needs, for error messages.
     """
 
     name: str
@@ -96,11 +96,11 @@ class SourceFolder:
         return files
 
     def find(self, patterns: Sequence[str]) -> list[Path]:
-        """Returns the files of the first pattern that fits any.
+        """Returns the files that match the first pattern with a match.
 
         Args:
-            patterns: the last parts of a path, in lower case, with the wildcards of `fnmatch`; the case of the files'
-                names does not matter.
+            patterns: the last parts of a path, in lower case, with the wildcards of `fnmatch`; file names are compared
+                without regard to case.
         """
         for pattern in patterns:
             found = [path for text, path in self._files if fnmatch.fnmatchcase(text, f"*/{pattern}")]
@@ -109,18 +109,18 @@ class SourceFolder:
         return []
 
     def find_table(self, patterns: Sequence[str]) -> Path | None:
-        """Returns the one table that fits, None if there is none.
+        """Returns the table that matches, or None.
 
         Raises:
-            SourceError: if several fit.
+            SourceError: if several match.
         """
         found = self.find(patterns)
         if len(found) > 1:
-            raise SourceError(f"{self.name}: {found[0]} and {found[1]} are both there; keep one of them")
+            raise SourceError(f"{self.name}: {found[0]} and {found[1]} both exist; keep one of them")
         return found[0] if found else None
 
     def find_photographs(self, patterns: Sequence[str]) -> dict[str, Path]:
-        """Returns the photographs that fit, by name without suffix, in lower case: tables are careless about both.
+        """Returns the photographs that match, by name without suffix in lower case: tables often differ in both.
 
         Raises:
             SourceError: if two have the same name.
@@ -135,7 +135,7 @@ class SourceFolder:
         return photographs
 
     def missing(self, what: str) -> SourceError:
-        """Returns the error for a file that is not there."""
+        """Returns the error for a file that is missing."""
         return SourceError(f"{self.name}: no {what} under {self.root}; expected are {self.layout}")
 
 
@@ -145,7 +145,7 @@ def read_table(name: str, path: Path, columns: Sequence[str]) -> list[Row]:
     Args:
         name: the set's name.
         path: the table.
-        columns: the columns it must have.
+        columns: the required columns.
 
     Raises:
         SourceError: if it cannot be read, has no rows, or lacks a column.
@@ -161,7 +161,7 @@ def read_table(name: str, path: Path, columns: Sequence[str]) -> list[Row]:
             raise SourceError(f"{name}: {path} has no column {column!r}; found are {found}")
     if table.empty:
         raise SourceError(f"{name}: {path} has no rows")
-    rows = enumerate(table[list(columns)].to_dict("records"), start=2)  # as spreadsheets count, below the header
+    rows = enumerate(table[list(columns)].to_dict("records"), start=2)  # numbered as in a spreadsheet, below the header
     cleaned = (
         Row(f"{name}: {path}, row {i}", {str(key): _clean(value) for key, value in row.items()}) for i, row in rows
     )
@@ -174,10 +174,10 @@ def _read_text_cells(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     separator = ";" if ";" in header and "," not in header else ","
-    # index_col=False: a comma at the end of each row but the header must not shift the columns.
+    # index_col=False: a comma at the end of every row except the header must not shift the columns.
     return pd.read_csv(path, dtype=str, na_filter=False, sep=separator, index_col=False, encoding="utf-8-sig")
 
 
 def _clean(value: object) -> str:
-    """Text with single blanks; whole numbers without the decimals that spreadsheets give them."""
+    """Text with single spaces, and whole numbers without the decimals that spreadsheets add."""
     return re.sub(r"^(-?\d+)\.0+$", r"\1", " ".join(str(value).split()))

@@ -1,7 +1,7 @@
 """Sets made for one disease of disc or macula: REFUGE, AIROGS and HYGD (glaucoma), PALM (pathological myopia).
 
-Their graders looked for that disease only, so every other one stays unknown: REFUGE's "Non-Glaucoma" eyes, for example,
-are in part diabetic or highly myopic.
+Their graders looked for that disease only, so all others stay unknown: some "Non-Glaucoma" eyes of REFUGE, for example,
+are diabetic or highly myopic.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ GLAUCOMA: Mapping[str, Statement] = {"0": {"is_gc": 0}, "1": {"is_gc": 1}}
 
 REFUGE = Source(
     title="REFUGE, MICCAI 2018 challenge (Orlando et al. 2020, doi 10.1016/j.media.2019.101570)",
-    layout="REFUGE-Training400/Training400/{Glaucoma,Non-Glaucoma}/*.jpg; also, if wanted, REFUGE-Validation400/*.jpg "
+    layout="REFUGE-Training400/Training400/{Glaucoma,Non-Glaucoma}/*.jpg; optionally REFUGE-Validation400/*.jpg "
     "with REFUGE-Validation400-GT/Fovea_locations.xlsx, and REFUGE-Test400/Test400/*.jpg with "
     "REFUGE-Test-GT/Glaucoma_label_and_Fovea_location.xlsx",
-    parts=[  # it names no patients; masks of disc and cup are bitmaps under the same names
+    parts=[  # the set names no patients; masks of disc and cup are bitmaps with the same names
         Part(name="train", photographs=["training400/glaucoma/*"], always={"is_gc": 1}),
         Part(name="train", photographs=["training400/non-glaucoma/*"], always={"is_gc": 0}),
         Part(
@@ -38,21 +38,21 @@ REFUGE = Source(
     ],
 )
 
-# The training part has only photographs that graders called gradable: disc and rim could be judged.
+# The training part has only photographs that graders called gradable: disc and rim can be judged.
 GRADABLE: Statement = {"is_fundus": 1, "is_optic_disc_readable": 1}
 
 AIROGS = Source(
     title="AIROGS, Rotterdam EyePACS (de Vente et al. 2023, doi 10.1109/TMI.2023.3313786; Zenodo 5793241)",
     layout="train_labels.csv and the unpacked archives {0,1,2,3,4,5}/TRAIN*.jpg",
-    # It names no patients. They may be among those of `eyepacs`, from the same screening programme.
+    # The set names no patients. They may also be in `eyepacs`, which is from the same screening programme.
     parts=[
         Part(
             name="train",
             photographs=["train[0-9]*.jp*g"],
             table=["train_labels.csv"],
             photograph_column="challenge_id",
-            # Referable: signs of glaucoma that let the grader expect a loss of visual field. Not referable may hold a
-            # few early glaucomas, and counts as absent.
+            # Referable: signs of glaucoma with an expected loss of visual field. Not referable counts as absent, though
+            # it may include a few early glaucomas.
             columns={"class": {"RG": {"is_gc": 1}, "NRG": {"is_gc": 0}}},
             always=GRADABLE,
         )
@@ -68,25 +68,25 @@ HYGD = Source(
             photographs=["images/*"],
             table=["labels.csv"],
             photograph_column="Image Name",
-            # Glaucomatous optic neuropathy, found with OCT and visual field. It is glaucoma, and no anomaly of the
-            # optic nerve: that label stays unknown both ways. The column Quality Score is a network's opinion.
+            # Glaucomatous optic neuropathy, confirmed with OCT and visual field, is glaucoma; whether it also counts as
+            # an anomaly of the optic nerve stays unknown. The column Quality Score is the output of a network.
             columns={"Label": {"GON+": {"is_gc": 1}, "GON-": {"is_gc": 0}}},
             patient_column="Patient",
         )
     ],
 )
 
-# Degenerative myopia is ophthalmology's other name for pathological myopia. SynFundus keeps two labels and does not
-# say where they part, so the presence of one leaves the other unknown; the absence of pathology excludes both.
+# Degenerative myopia is another name for pathological myopia. SynFundus has two labels and does not define the
+# difference, so the presence of one leaves the other unknown; the absence of pathology excludes both.
 NO_PATHOLOGICAL_MYOPIA: Statement = {"is_pm": 0, "is_dm": 0}
 PATHOLOGICAL_MYOPIA: Statement = {"is_pm": 1}
 
 PALM = Source(
     title="PALM, iChallenge-PM (Fang et al. 2024, doi 10.1038/s41597-024-02911-2)",
-    layout="PALM-Training400/PALM-Training400/{H,N,P}*.jpg; also, if wanted, PALM-Validation400/V*.jpg with "
+    layout="PALM-Training400/PALM-Training400/{H,N,P}*.jpg; optionally PALM-Validation400/V*.jpg with "
     "PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx or labels.csv",
-    parts=[  # it names no patients; the test part has no labels
-        # High myopia without pathology, and no high myopia.
+    parts=[  # the set names no patients; its test part has no labels
+        # H: high myopia without pathology; N: no high myopia.
         Part(name="train", photographs=["palm-training400/h[0-9]*"], always=NO_PATHOLOGICAL_MYOPIA),
         Part(name="train", photographs=["palm-training400/n[0-9]*"], always=NO_PATHOLOGICAL_MYOPIA),
         Part(name="train", photographs=["palm-training400/p[0-9]*"], always=PATHOLOGICAL_MYOPIA),

@@ -1,8 +1,8 @@
 """ODIR-5K: both eyes of 3,500 patients, with the doctors' keywords for each eye.
 
-The set's eight flags (N, D, G, C, A, H, M, O) are the patient's, not the eye's, and are not used. The doctors named all
-they saw, so what no keyword names is absent; only diabetic edema has no keyword at all, and stays unknown in eyes with
-retinopathy.
+The eight flags of the set (N, D, G, C, A, H, M, O) describe the patient, not the eye, and are not used. The doctors
+named all findings, so a disease without a keyword is absent; only diabetic edema has no keyword, and stays unknown in
+eyes with retinopathy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEYWORDS: Mapping[str, Statement] = {
     "moderate non proliferative retinopathy": {"dr_grade": 2},
     "severe nonproliferative retinopathy": {"dr_grade": 3},
     **_each(("proliferative diabetic retinopathy", "severe proliferative diabetic retinopathy"), {"dr_grade": 4}),
-    # Retinopathy without a grade, suspected, or seen as single signs that have other causes as well.
+    # Retinopathy without a grade, suspected, or single signs that also have other causes.
     **_each(
         (
             "diabetic retinopathy",
@@ -42,7 +42,7 @@ KEYWORDS: Mapping[str, Statement] = {
         _doubt("dr_grade"),
     ),
     "intraretinal hemorrhage": _doubt("dr_grade", "is_htr", "is_rvo"),
-    # Treated with laser, mostly for retinopathy or a blocked vein, and the scars reach into the choroid.
+    # Laser treatment, mostly of retinopathy or a vein occlusion; the scars reach into the choroid.
     **_each(
         (
             "laser spot",
@@ -52,7 +52,7 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         _doubt("dr_grade", "is_rvo", "is_crp"),
     ),
-    # Glaucoma pales and thins the disc; whether that is counted as an anomaly of the nerve as well is not said.
+    # Glaucoma makes the disc pale and thin; whether this also counts as an anomaly of the nerve is not stated.
     "glaucoma": {"is_gc": 1, "is_aon": UNKNOWN},
     "suspected glaucoma": _doubt("is_gc", "is_aon"),
     **_each(
@@ -63,15 +63,15 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         {"is_amd": 1},
     ),
-    "drusen": _doubt("is_amd"),  # small ones are ordinary ageing, large ones early degeneration
+    "drusen": _doubt("is_amd"),  # small ones are normal ageing, large ones early degeneration
     "hypertensive retinopathy": {"is_htr": 1},
-    # Changed arteries: from pressure or from age.
+    # Changes of the arteries by high blood pressure or age.
     **_each(
         ("arteriosclerosis", "retinal artery macroaneurysm", "vessel tortuosity", "vascular loops"), _doubt("is_htr")
     ),
-    # Pathological and degenerative myopia are two names of one disease, of which SynFundus makes two labels without
-    # saying where they part. So the name that is used counts, and the other label stays unknown; and with the retina
-    # the choroid is stretched and thinned, which may or may not be counted as its disease.
+    # Pathological and degenerative myopia are two names of one disease, for which SynFundus has two labels without
+    # defining the difference: the label of the name used is set, the other stays unknown. The choroid is stretched and
+    # thinned, too, which may or may not count as a choroidal disease.
     "pathological myopia": {"is_pm": 1, "is_dm": UNKNOWN, "is_crp": UNKNOWN},
     # Degeneration of the retina or macula by myopia.
     **_each(
@@ -81,7 +81,7 @@ KEYWORDS: Mapping[str, Statement] = {
     **_each(
         ("macular epiretinal membrane", "epiretinal membrane", "epiretinal membrane over the macula"), {"is_em": 1}
     ),
-    # Suspected, on the disc and not on the macula, or a membrane of another kind.
+    # Suspected, on the disc instead of the macula, or another kind of membrane.
     **_each(
         (
             "suspected macular epimacular membrane",
@@ -100,15 +100,15 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         {"is_rvo": 1},
     ),
-    # Vessels of white walls: after a blocked vein, an inflammation, or high pressure.
+    # Vessels with white walls: after a vein occlusion, an inflammation, or high blood pressure.
     **_each(
         ("white vessel", "retinal vascular sheathing", "suspected retinal vascular sheathing"),
         _doubt("is_rvo", "is_htr"),
     ),
-    # Atrophy, swelling, inflammation or malformation of the optic nerve's head.
+    # Atrophy, swelling, inflammation or malformation of the optic nerve head.
     **_each(("optic nerve atrophy", "optic disc edema", "optic discitis", "morning glory syndrome"), {"is_aon": 1}),
-    # Myelinated nerve fibres are a harmless variant of the retina's nerve fibres, often beside the disc and not in it;
-    # opinions differ on whether that is an anomaly of the optic nerve. Glial remnants lie before the disc.
+    # Myelinated nerve fibres are a harmless variant of the retinal nerve fibres, often beside the disc; sources differ
+    # on whether they are an anomaly of the optic nerve. Glial remnants are in front of the disc.
     **_each(
         (
             "myelinated nerve fibers",
@@ -117,7 +117,7 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         _doubt("is_aon"),
     ),
-    # Disease of the choroid, with the retina above it.
+    # Diseases of the choroid and the retina above it.
     **_each(
         (
             "chorioretinal atrophy",
@@ -131,13 +131,13 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         {"is_crp": 1},
     ),
-    "retinochoroidal coloboma": {"is_crp": 1, "is_aon": UNKNOWN},  # at times with the disc
+    "retinochoroidal coloboma": {"is_crp": 1, "is_aon": UNKNOWN},  # sometimes including the disc
     "idiopathic choroidal neovascularization": {"is_crp": 1, "is_amd": UNKNOWN},
-    # Atrophy around the disc is common in myopia and in age; whether it counts is not said.
+    # Atrophy around the disc is common in myopia and with age; whether it counts is not stated.
     "peripapillary atrophy": _doubt("is_crp", "is_pm", "is_dm"),
-    # A leaking choroid lifts the retina; ICD-10 has it under the retina (H35.7).
+    # A leaking choroid detaches the retina; ICD-10 lists it under the retina (H35.7).
     "central serous chorioretinopathy": _doubt("is_crp"),
-    # Atrophy and pigment change of the retina, its pigment epithelium or an unstated layer.
+    # Atrophy and pigment changes of the retina, its pigment epithelium or an unstated layer.
     **_each(
         (
             "atrophy",
@@ -160,8 +160,8 @@ KEYWORDS: Mapping[str, Statement] = {
     ),
     # Any disease of the macula.
     "maculopathy": _doubt("is_amd", "is_crp", "is_dm", "is_em"),
-    # Nothing that bears on the labels. A tessellated fundus shows the choroid's vessels, and is not yet pathological
-    # myopia (category 1 of META-PM). A blocked artery is no blocked vein.
+    # Findings that concern no label. A tessellated fundus shows the vessels of the choroid and is not yet pathological
+    # myopia (category 1 of META-PM). An artery occlusion is not a vein occlusion.
     **_each(
         (
             "normal fundus",
@@ -185,9 +185,9 @@ KEYWORDS: Mapping[str, Statement] = {
         ),
         {},
     ),
-    # About the picture. What a poor one does not show is not absent.
+    # About the image. What a poor image does not show may still be present.
     "low image quality": _doubt(*NAMED_BY_DOCTORS),
-    "no fundus image": _doubt(*NAMED_BY_DOCTORS),  # of this eye: the file may hold the other one
+    "no fundus image": _doubt(*NAMED_BY_DOCTORS),  # of this eye: the file may contain the other one
     "anterior segment image": {"is_fundus": 0},
     "optic disk photographically invisible": {"is_optic_disc_readable": 0},
 }
@@ -208,7 +208,7 @@ def _eye(name: str, side: int) -> Part:
 
 
 ODIR = Source(
-    title="ODIR-5K, Peking University's challenge of 2019 (Li et al. 2021, arXiv 2102.07978)",
+    title="ODIR-5K, Peking University challenge 2019 (Li et al. 2021, arXiv 2102.07978)",
     layout="ODIR-5K_Training_Images/ODIR-5K_Training_Dataset/*.jpg and ODIR-5K_Training_Annotations(Updated)_V2.xlsx; "
     "or, as on Kaggle, Training Images/*.jpg and data.xlsx",
     parts=[_eye("Left", LEFT), _eye("Right", RIGHT)],  # the test part has no labels

@@ -1,4 +1,4 @@
-"""Declares how a part of a set is read: a table with one row a photograph, or photographs that are all of one class."""
+"""Declares how a part of a set is read: a table with a row per photograph, or a folder of photographs of one class."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ RIGHT, LEFT = 0, 1
 
 @dataclass(frozen=True)
 class Missing:
-    """A photograph that a table lists and that is not there.
+    """A photograph that a table lists but the folder lacks.
 
     Attributes:
-        message: the set, the table, the row and the photograph's name.
+        message: the set, the table, the row and the name of the photograph.
     """
 
     message: str
@@ -26,21 +26,21 @@ class Missing:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a set. It is passed over if both its table and its photographs are absent: it was not downloaded.
+    """A part of a set. It is skipped if both its table and its photographs are absent, because it was not downloaded.
 
     Attributes:
-        name: tells photographs of the same name in several parts apart.
-        photographs: where they are, see `SourceFolder.find`; the first pattern that fits counts.
-        table: where the table is, likewise; without one, all the photographs found are of one class.
-        photograph_column: the column with the photographs' names, with or without suffix or folder.
+        name: distinguishes photographs that have the same name in several parts.
+        photographs: patterns of their paths, see `SourceFolder.find`; the first that matches is used.
+        table: patterns of the path of the table; without a table, all photographs found belong to one class.
+        photograph_column: the column with the names of the photographs, with or without suffix or folder.
         columns: column to the meaning of each value.
-        separators: the characters between several values in one cell; without any, a cell is one value.
-        always: what being in this part says.
-        table_optional: whether photographs without the table are passed over, not an error.
+        separators: the characters that separate several values in one cell; without any, a cell is one value.
+        always: the statement that holds for every photograph of this part.
+        table_optional: whether photographs without the table are skipped instead of an error.
         patient_column: the column with the patient.
-        patient: the patient from the photograph's name in lower case. Without this and the column, each photograph is
-            its own patient.
-        eye_side: the eye from the photograph's name in lower case.
+        patient: maps the lower-case name of a photograph to its patient. Without this and the column, each photograph
+            is its own patient.
+        eye_side: maps the lower-case name of a photograph to the eye.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Part:
     eye_side: Callable[[str], int] = lambda name: UNKNOWN
 
     def read(self, tables: SourceFolder, pictures: SourceFolder) -> Iterator[Photograph | Missing]:
-        """Yields the part's photographs, and what its table lists but the folder lacks.
+        """Yields the photographs of the part, and those that its table lists but the folder lacks.
 
         Args:
             tables: the folder with the table.
@@ -84,7 +84,7 @@ class Part:
         for row in read_table(name, table, [self.photograph_column, *self.columns, *patient_columns]):
             photograph = photograph_name(row[self.photograph_column])
             if not photograph or photograph in listed:
-                problem = "is there twice" if photograph else "is empty"
+                problem = "is listed twice" if photograph else "is empty"
                 raise SourceError(f"{row.where}, column {self.photograph_column!r}: the name {photograph!r} {problem}")
             listed.add(photograph)
             statements = [self.always]
@@ -111,11 +111,11 @@ class Source:
     """A public set.
 
     Attributes:
-        title: its full name, and where it comes from.
-        layout: the files it needs, in words, for error messages and help.
+        title: its full name and its reference.
+        layout: description of the files it needs, for error messages and help.
         parts: how it is read.
-        photographs_of: the set whose photographs this one labels, where it brings none of its own.
-        adapt: changes the parts by what else the set's folder holds.
+        photographs_of: the set whose photographs this one labels, if it has none of its own.
+        adapt: modifies a part according to other files of the folder.
     """
 
     title: str
@@ -131,16 +131,16 @@ class Source:
 
 
 def photograph_name(text: str) -> str:
-    """Returns a photograph's name as `SourceFolder.find_photographs` has it: no folder, no suffix, lower case."""
+    """Returns the name of a photograph as `SourceFolder.find_photographs` does: no folder, no suffix, lower case."""
     name = PurePosixPath(text.replace("\\", "/").lower())
     return name.stem if name.suffix in PHOTOGRAPH_SUFFIXES else name.name
 
 
 def number_before_underscore(name: str) -> str:
-    """Returns the patient of photographs called like `10_left`."""
+    """Returns the patient of photographs named like `10_left`."""
     return name.partition("_")[0]
 
 
 def side_from_name(name: str) -> int:
-    """Returns the eye of photographs called like `10_left` and `10_right`."""
+    """Returns the eye of photographs named like `10_left` and `10_right`."""
     return LEFT if name.endswith("_left") else RIGHT if name.endswith("_right") else UNKNOWN

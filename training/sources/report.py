@@ -1,4 +1,4 @@
-"""Counts what `training.harmonize` found: photographs, patients, and the values of each label."""
+"""Counts the photographs, patients and label values of the result of `training.harmonize`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def build_report(splits: Mapping[str, Sequence[Photograph]], left_out: Sequence[
 
     Args:
         splits: the photographs of each split; empty splits are not reported.
-        left_out: why photographs were left out.
+        left_out: the reasons why photographs were left out.
 
     Returns:
-        `splits`, `sources`: name to the numbers of `photographs` and `patients`; `labels`: label name to the number of
-        photographs of each value, as text, -1 unknown; `left_out`.
+        `splits` and `sources`: name to the numbers of `photographs` and `patients`; `labels`: label name to the numbers
+        of photographs by value (text, -1 unknown); `left_out`.
     """
     everything = [photograph for photographs in splits.values() for photograph in photographs]
     sources = list(dict.fromkeys(photograph.source for photograph in everything))
@@ -46,11 +46,11 @@ def _count(photographs: Sequence[Photograph]) -> dict[str, int]:
 
 
 def format_table(report: Mapping[str, Any]) -> str:
-    """Returns the report as text: a table of labels, then sources and splits."""
+    """Returns the report as text: a table of the labels, then the sources and the splits."""
     lines = [f"{'label':28}{'positive':>10}{'negative':>10}{'unknown':>10}"]
     for label in CONDITION_LABELS:
         counts = report["labels"][label.name]
-        # Positive is the last of two values; of more, all but the first, and each by itself.
+        # Positive means 1, or any grade but 0; grades are also listed separately.
         positive = [counts[str(value)] for value in range(1, label.cardinality)]
         each = f"  ({' + '.join(map(str, positive))} of grade 1 to {len(positive)})" if len(positive) > 1 else ""
         lines.append(f"{label.name:28}{sum(positive):10}{counts['0']:10}{counts[str(UNKNOWN)]:10}{each}")

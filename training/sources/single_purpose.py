@@ -14,9 +14,9 @@ from training.sources.record import READABLE, UNUSABLE, Statement
 DRIMDB = Source(
     title="DRIMDB, Diabetic Retinopathy Images Database (Sevik et al. 2014, doi 10.1117/1.JBO.19.4.046006)",
     layout="{Good,Bad,Outlier}/drimdb_*.jpg",
-    parts=[  # it names no patients
-        # An expert's judgement: suitable for the diagnosis of diabetic retinopathy; not suitable, in most of them
-        # nothing of the retina is visible; no fundus photograph (the outer eye, for example).
+    parts=[  # the set names no patients
+        # An expert's judgement. Good: suitable for the diagnosis of diabetic retinopathy. Bad: not suitable; most of
+        # these show nothing of the retina. Outlier: no fundus photograph, for example of the outer eye.
         Part(name="good", photographs=["good/drimdb_good*"], always=READABLE),
         Part(name="bad", photographs=["bad/drimdb_bad*"], always=UNUSABLE),
         Part(name="outlier", photographs=["outlier/drimdb_outlier*"], always=UNUSABLE),
@@ -31,14 +31,14 @@ RETINOCHOROIDITIS: Mapping[str, Statement] = {
 
 
 def _side_before_number(name: str) -> int:
-    """The eye of photographs called like `OD0287RE` and `OS0344RE`; others name none."""
+    """The eye of photographs named like `OD0287RE` and `OS0344RE`; other names have none."""
     return {"od": RIGHT, "os": LEFT}.get(name[:2], UNKNOWN)
 
 
 TOXOPLASMOSIS = Source(
     title="Fundus images for the diagnosis of ocular toxoplasmosis (Cardozo et al. 2023, Data in Brief 48, 109056)",
     layout="dataset_labels.csv and images/*.{jpg,JPG}",
-    parts=[  # it names no patients
+    parts=[  # the set names no patients
         Part(
             name="all",
             photographs=["images/*"],
@@ -56,7 +56,7 @@ HRDC = Source(
     title="HRDC, Hypertensive Retinopathy Diagnosis Challenge, CGI 2023 (Qian et al. 2023)",
     layout="2-Hypertensive Retinopathy Classification/{1-Images/1-Training Set/*.png,2-Groundtruths/HRDC Hypertensive "
     "Retinopathy Classification Training Labels.csv}; or, without labels, Images/*.png",
-    parts=[  # it names no patients
+    parts=[  # the set names no patients
         # The first task of the challenge labels hypertension, which need not be visible in the fundus.
         Part(
             name="train",

@@ -13,7 +13,7 @@ from training.sources.record import NO_DISEASE, READABLE
 VIETAI = Source(
     title="VietAI Advance Course - Retinal Disease Detection, Kaggle 2020",
     layout="train.csv and train/train/*.jpg",
-    parts=[  # it names no patients; its test part has no labels
+    parts=[  # the set names no patients; its test part has no labels
         Part(
             name="train",
             photographs=["train/train/*"],

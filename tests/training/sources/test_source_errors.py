@@ -46,7 +46,7 @@ def test_eyeq_needs_eyepacs(tmp_path: Path) -> None:
         (["Image Name,Patient,Label", ",7,GON+"], "row 2, column 'Image Name': the name '' is empty"),
         (
             ["Image Name,Patient,Label", "7_0.jpg,7,GON+", "7_0.JPG,7,GON-"],
-            "row 3, column 'Image Name': the name '7_0' is there twice",
+            "row 3, column 'Image Name': the name '7_0' is listed twice",
         ),
         (["Image Name,Patient,Label", '"7_0.jpg,7,GON+'], "Labels.csv cannot be read as a table"),
     ],
@@ -87,7 +87,7 @@ def test_an_empty_folder_is_an_error_that_says_what_is_expected(tmp_path: Path) 
 def test_two_tables_of_one_name_are_an_error(tmp_path: Path) -> None:
     root = source_folders.write_hygd(tmp_path)
     source_folders.write_text(root / "copy" / "Labels.csv", "Image Name,Patient,Label")
-    with pytest.raises(SourceError, match=r"hygd: .*Labels.csv and .*Labels.csv are both there; keep one of them"):
+    with pytest.raises(SourceError, match=r"hygd: .*Labels.csv and .*Labels.csv both exist; keep one of them"):
         read_sources({"hygd": root})
 
 
