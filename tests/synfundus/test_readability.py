@@ -77,7 +77,7 @@ def test_the_share_of_spoiled_copies_and_the_sources_own_labels() -> None:
     codes = np.stack([code for _, code in pairs])
     codes[:, READABLE] = -1
     codes[0, READABLE] = (1, 0, 1, 1)
-    data = PreparedData(images, codes, np.arange(20))
+    data = PreparedData(images, codes, np.arange(20).astype(str), np.full(20, "a set"), np.zeros(20, np.int32))
     examples = make_examples(data, np.arange(20), 0.2, seed=0)
     assert len(examples.codes) == 25
     assert examples.codes[0, READABLE].tolist() == [1, 0, 1, 1]
