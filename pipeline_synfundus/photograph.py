@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .decoding import PhotographError, Source, check_photograph, decode_photograph
+from .decoding import PhotographError, Source, decode_photograph, decode_reduced
 
 __all__ = [
     "FIELD_THRESHOLD",
     "PhotographError",
-    "check_photograph",
     "crop_to_field",
     "decode_photograph",
+    "measure_field",
     "read_photograph",
 ]
 
@@ -73,6 +73,20 @@ def read_photograph(source: Source, size: int) -> Image.Image:
         PhotographError: if the source cannot be decoded.
     """
     return crop_to_field(decode_photograph(source), size)
+
+
+def measure_field(source: Source) -> int:
+    """Returns the longer side of the field of view in pixels of the file, within about one percent.
+
+    The whole file is decoded, a JPEG at reduced size, so this is also a fast check.
+
+    Raises:
+        PhotographError: if the source cannot be decoded.
+    """
+    image, scale = decode_reduced(source)
+    found = _find_field(image)
+    left, top, right, bottom = found[0] if found else (0, 0, *image.size)
+    return round(scale * max(right - left, bottom - top))
 
 
 def crop_to_field(image: Image.Image, size: int) -> Image.Image:

@@ -3,8 +3,8 @@
     python -m training.harmonize --set odir=path/to/ODIR-5K --set idrid=path/to/IDRiD --out harmonized
 
 The result has one Parquet file per split, with the columns `image`, the fifteen labels, `eye_side` (-1 unknown),
-`patient`, `source` and `split`. The photographs stay where they are and `image` holds their paths; with `--copy`, the
-Parquet files contain the photographs themselves.
+`patient`, `source`, `split` and `native_px`, the side of the field of view in pixels. The photographs stay where they
+are and `image` holds their paths; with `--copy`, the Parquet files contain the photographs themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline_synfundus.photograph import PhotographError, check_photograph
+from pipeline_synfundus.photograph import PhotographError, measure_field
 from synfundus.photographs import list_problems, read_many
 from training.sources import SOURCES
 from training.sources.folder import SourceFolder
@@ -73,14 +73,14 @@ def _open_folders(folders: Mapping[str, Path]) -> dict[str, SourceFolder]:
 
 
 def _check_photographs(photographs: Sequence[Photograph]) -> tuple[list[Photograph], list[str]]:
-    """Decodes every photograph; returns those that can be decoded, and why the others cannot."""
+    """Decodes every photograph; returns those that can be decoded, with their size, and why the others cannot."""
     usable, broken = [], []
-    results = read_many(lambda item: check_photograph(item.path), photographs, "checking photographs")
-    for photograph, error in zip(photographs, results, strict=True):
-        if isinstance(error, PhotographError):
-            broken.append(f"{photograph.source}: {error}")
+    results = read_many(lambda item: measure_field(item.path), photographs, "checking photographs")
+    for photograph, result in zip(photographs, results, strict=True):
+        if isinstance(result, PhotographError):
+            broken.append(f"{photograph.source}: {result}")
         else:
-            usable.append(photograph)
+            usable.append(replace(photograph, native_px=result))
     return usable, broken
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline_synfundus.photograph import PhotographError, check_photograph, crop_to_field, read_photograph
+from pipeline_synfundus.photograph import PhotographError, crop_to_field, measure_field, read_photograph
 
 SIZE = 64
 RETINA, DISC = (180, 90, 40), (250, 210, 130)
@@ -291,7 +291,7 @@ DAMAGED = {
 def test_a_damaged_file_is_a_photograph_error_that_names_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(DAMAGED[name])
-    for function in (check_photograph, lambda source: read_photograph(source, SIZE)):
+    for function in (measure_field, lambda source: read_photograph(source, SIZE)):
         with pytest.raises(PhotographError, match=r"broken\.png cannot be read as a photograph: \w"):
             function(path)
         with pytest.raises(PhotographError, match=r"the image cannot be read as a photograph: \w"):
@@ -303,5 +303,9 @@ def test_a_missing_file_is_a_photograph_error(tmp_path: Path) -> None:
         read_photograph(tmp_path / "nothing.jpg", SIZE)
 
 
-def test_a_sound_file_passes_the_check() -> None:
-    check_photograph(encoded(retina(1500), "JPEG"))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_side_of_the_field_is_measured_in_pixels_of_the_file(kind: str) -> None:
+    page = Image.new("RGB", (2600, 2200))
+    page.paste(retina(1800), (500, 100))
+    assert measure_field(encoded(page, kind)) == pytest.approx(1800, rel=0.015)
+    assert measure_field(Image.new("RGB", (30, 20))) == 30

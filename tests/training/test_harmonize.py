@@ -39,8 +39,8 @@ def test_datasets_loads_the_result_with_pictures_labels_patients_and_splits(tmp_
         split: counts["photographs"] for split, counts in report["splits"].items()
     }
     rows = [row for split in loaded.values() for row in split]
-    assert list(rows[0]) == ["image", *CONDITION_NAMES, "patient", "source", "split"]
-    assert all(row["image"].size == (8, 6) for row in rows)
+    assert list(rows[0]) == ["image", *CONDITION_NAMES, "patient", "source", "split", "native_px"]
+    assert all(row["image"].size == (8, 6) and row["native_px"] == 8 for row in rows)
     labels = {(row["patient"], row["image"].filename.rsplit("/")[-1]): row["is_gc"] for row in rows}
     assert labels["hygd/7", "7_0.jpg"] == 1
     assert labels["deepdrid/5", "5_l1.jpg"] == -1
@@ -52,9 +52,12 @@ def test_training_reads_the_result(tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = write_dataset(read_hygd(tmp_path / "hygd"), out)
     split = "+".join(report["splits"])
-    data = prepare_data(DataConfig(str(out), split=split, group_column="patient"), 16, tmp_path / "cache")
+    columns = {"group_column": "patient", "source_column": "source", "native_size_column": "native_px"}
+    data = prepare_data(DataConfig(str(out), split=split, **columns), 16, tmp_path / "cache")
     assert sorted(data.codes[:, CONDITION_NAMES.index("is_gc")].tolist()) == [0, 1, 1]
     assert len(set(data.groups.tolist())) == 2
+    assert set(data.sources.tolist()) == {"hygd"}
+    assert set(data.native_sizes.tolist()) == {8}
     assert data.images.max() > 100
 
 

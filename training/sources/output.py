@@ -106,6 +106,7 @@ def _write_parquet(photographs: Sequence[Photograph], split: str, folder: Path, 
         image=datasets.Image(),
         **{label.name: datasets.ClassLabel(names=list(label.values)) for label in CONDITION_LABELS},
         **{name: datasets.Value("string") for name in ("patient", "source", "split")},
+        native_px=datasets.Value("int32"),
     )
     schema = features.arrow_schema
     path = folder / f"{split}.parquet"
@@ -128,6 +129,7 @@ def _row(photograph: Photograph, split: str, copy: bool) -> dict[str, Any]:
         "patient": patient_of(photograph),
         "source": photograph.source,
         "split": split,
+        "native_px": photograph.native_px,
     }
 
 

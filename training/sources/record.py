@@ -43,6 +43,7 @@ class Photograph:
         patient: unique within the set; the name of the photograph where the set names no patients.
         labels: the fifteen labels, -1 unknown.
         eye_side: 0 right, 1 left, -1 unknown.
+        native_px: the longer side of its field of view in pixels; 0 if not measured.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Photograph:
     patient: str
     labels: dict[str, int]
     eye_side: int = UNKNOWN
+    native_px: int = 0
 
 
 def conclude(statements: Iterable[Statement]) -> dict[str, int]:
