@@ -1,4 +1,4 @@
-"""The snippets of the README are run as they are printed."""
+"""The snippets of the README are run as they are printed, and the links of all pages lead somewhere."""
 
 import os
 import re
@@ -13,6 +13,7 @@ from training.configuration.config import load_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("e*/*.md"), *ROOT.glob("evaluation/results/*.md")]
 CARD = (ROOT / "pipeline_synfundus" / "README.md").read_text(encoding="utf-8")
 
 
@@ -48,10 +49,10 @@ def test_the_snippet_of_the_model_card_runs_as_printed(clone: Path) -> None:
     run([sys.executable, "-c", snippet], clone)
 
 
-def test_the_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (snippet,) = snippets(README, "yaml")
+def test_the_configuration_of_the_training_guide_is_valid(tmp_path: Path) -> None:
+    (snippet,) = snippets((ROOT / "docs" / "training.md").read_text(encoding="utf-8"), "yaml")
     (tmp_path / "mine.yaml").write_text(snippet)
-    assert load_config(tmp_path / "mine.yaml").resolution == 128
+    assert load_config(tmp_path / "mine.yaml").resolution == 256
 
 
 @pytest.mark.parametrize("line", sorted(set(re.findall(r"^make \w+", README, flags=re.MULTILINE))))
@@ -59,6 +60,8 @@ def test_the_make_commands_of_the_readme_exist(line: str) -> None:
     assert subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)|src=\"([^\"]+)\"", README))
-def test_the_files_that_the_readme_points_at_exist(target: tuple[str, str]) -> None:
-    assert (ROOT / "".join(target)).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_that_a_page_points_at_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)|src=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
+    targets = {"".join(link) for link in links}
+    assert not [target for target in targets if not (page.parent / target).exists()]

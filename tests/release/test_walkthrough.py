@@ -1,4 +1,4 @@
-"""The README's way from a folder of photographs to a Hub link: each command, in order, on a small scale."""
+"""The walk-through of docs/ from public sets to a Hub link: each command, in order, on a small scale."""
 
 import os
 import re
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,26 +15,18 @@ from PIL import Image
 from publishing import NAMESPACE, ROOT, clean_environment, start_hub
 
 from pipeline_synfundus.labels import LABEL_NAMES
+from tests.dataset_script.small_release import write_release
 from tests.phantom import draw_phantom
+from tests.small_training import SMALL
 from tests.training.source_folders import write_idrid, write_odir
 
-SECTION = re.search(
-    r"^## Train your own, build your own million, publish it\n(.*?)^## ",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
-    flags=re.DOTALL | re.MULTILINE,
-)
-# What makes the README's work small; everything else is run as printed.
-SMALLER = {".venv/bin/python": sys.executable, "1000000": "12", "ORG": NAMESPACE}
-FEW: dict[str, Any] = {"images": 32, "batch_size": 8, "warmup_images": 8, "sample_images": 32, "checkpoint_images": 32}
-SMALL_TRAINING: dict[str, Any] = {
-    "autoencoder": {"optimizer": FEW, "decoder": {"optimizer": FEW}},
-    "generator": {"optimizer": FEW, "num_inference_steps": 2},
-}
+PAGES = [(ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("training", "datasets", "publishing")]
+# What makes the work small; everything else is run as printed.
+SMALLER = {".venv/bin/synfundus": f"{sys.executable} -m synfundus.cli", "1000000": "12", "ORG": NAMESPACE}
 
 
 def blocks(language: str) -> list[str]:
-    assert SECTION is not None, "the README's section has another title"
-    return re.findall(rf"^```{language}\n(.*?)^```", SECTION[1], flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", "\n".join(PAGES), flags=re.DOTALL | re.MULTILINE)
 
 
 def draw_photographs(folder: Path) -> None:
@@ -49,13 +40,14 @@ def draw_photographs(folder: Path) -> None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     """A clone without anything of ours but the code, with public sets beside it, and a Hub."""
     folder = tmp_path_factory.mktemp("walkthrough")
-    for name in ("pipeline_synfundus", "dataset_script", "training", "release", "space", "pyproject.toml"):
+    for name in ("synfundus", "pipeline_synfundus", "dataset_script", "training", "release", "space"):
         (folder / name).symlink_to(ROOT / name)
     write_odir(folder / "path" / "to" / "ODIR-5K", [("normal fundus", "moderate non proliferative retinopathy")] * 24)
     write_idrid(folder / "path" / "to" / "IDRiD")
     draw_photographs(folder / "path")
+    write_release(folder / "path" / "to" / "release", ["part1", "part1", "part2"])
     (config,) = blocks("yaml")
-    (folder / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(config) | SMALL_TRAINING))
+    (folder / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(config) | SMALL))
     with start_hub(folder / "hub") as hub:
         yield folder, clean_environment(hub, folder / "cache")
 
@@ -70,8 +62,7 @@ def run(command: str, lab: tuple[Path, dict[str, str]]) -> str:
 def test_each_command_works_after_the_one_before_and_ends_in_a_hub_link(lab: tuple[Path, dict[str, str]]) -> None:
     folder, _ = lab
     printed = []
-    for line in "".join(blocks("sh")).splitlines():
-        command = line.partition("  #")[0]
+    for command in "".join(blocks("sh")).splitlines():
         for full, small in SMALLER.items():
             command = command.replace(full, small)
         printed.append(run(command, lab))
@@ -88,11 +79,11 @@ print(len(eyes), eyes[0]["image"].size, image.size, len(set({list(LABEL_NAMES)})
 """
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "use.py").write_text(code)
-    assert run(f"cd elsewhere && {sys.executable} -I use.py", lab) == "12 (128, 128) (128, 128) 0\n"
+    assert run(f"cd elsewhere && {sys.executable} -I use.py", lab) == "12 (32, 32) (32, 32) 0\n"
 
 
 def test_the_command_that_logs_in_exists() -> None:
-    assert SECTION is not None and "`hf auth login`" in SECTION[1]
+    assert "`hf auth login`" in PAGES[-1]
     hf = Path(sys.executable).with_name("hf")
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     assert subprocess.run([hf, "auth", "login", "--help"], env=environment, capture_output=True).returncode == 0
