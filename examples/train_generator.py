@@ -1,6 +1,6 @@
 """Trains an autoencoder and a generator on a folder of photographs, and generates images with them.
 
-    python examples/train_generator.py path/to/photographs --preset tiny-128 --out runs/mine
+    python examples/train_generator.py path/to/photographs --preset small-256 --out runs/mine
 
 The folder is anything that `datasets.load_dataset` reads: image files beside a `metadata.csv`, or Parquet files. It has
 a column `image` and any of the label columns; what it does not know stays unknown. A column of patients keeps the
@@ -24,7 +24,7 @@ def main() -> None:
     """Reads the command line, trains both stages and generates two images."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photographs", help="folder or Hub id of photographs")
-    parser.add_argument("--preset", default="tiny-128", help="sizes and schedule, see docs/training.md")
+    parser.add_argument("--preset", default="small-256", help="sizes and schedule, see docs/training.md")
     parser.add_argument("--patient-column", help="column that names the patient")
     parser.add_argument("--settings", type=Path, help="YAML file that changes some values of the preset")
     parser.add_argument("--out", default="runs/mine", help="folder of the run (%(default)s)")

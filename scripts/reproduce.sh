@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
 # From photographs to the evaluation report, in one file. Run it from the root of a clone after `make install`:
 #
-#   scripts/reproduce.sh training/configs/fundus-128.yaml
+#   scripts/reproduce.sh training/configs/fundus-512.yaml
 #
 # The configuration names the photographs; `synfundus harmonize` makes such a source from public fundus sets. Every step
 # can be resumed: the same command again continues where it was interrupted and skips what is complete.
 #
-# Times on two CPU cores with fundus-128.yaml (128x128 pixels, 6,653 photographs):
-#   train-autoencoder and train   2.5 hours
-#   generate, 2,000 rows          4 minutes (20,000 rows took 40)
+# The times that the steps take are printed at their end.
 set -euo pipefail
 
 CONFIG=${1:?usage: scripts/reproduce.sh CONFIG [FOLDER]}
@@ -43,7 +41,8 @@ mkdir -p "$FOLDER"
 step "Costs of the run" synfundus train --config "$CONFIG" --dry-run
 step "Autoencoder" synfundus train-autoencoder --config "$CONFIG"
 step "Generator" synfundus train --config "$CONFIG"
-step "Patients held out" synfundus held-out --config "$CONFIG" --out "$FOLDER/held-out.txt"
+step "Split of the patients" synfundus splits --config "$CONFIG" --out "$FOLDER/splits.csv"
+awk -F, '$2 == "test" { print $1 }' "$FOLDER/splits.csv" > "$FOLDER/held-out.txt"
 step "Dataset" synfundus generate --num-rows "$ROWS" --model "$RUN/pipeline" --out "$FOLDER/dataset"
 step "Check of the dataset" synfundus verify "$FOLDER/dataset"
 # shellcheck disable=SC2086 # the options are words

@@ -4,7 +4,6 @@ import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +14,10 @@ from transformers import AutoModelForImageClassification
 
 from pipeline_synfundus import SynFundusPipeline
 from tests.phantom import write_phantom_dataset
+from tests.small_training import SMALL
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FEW = {"images": 16, "batch_size": 8, "warmup_images": 8, "sample_images": 16, "checkpoint_images": 16}
 LABELS = ["dr_grade", "is_amd", "is_gc", "is_macular_readable"]
-# The preset's networks and schedule, as small as they can be.
-SMALL: dict[str, Any] = {
-    "resolution": 32,
-    "autoencoder": {
-        "model": {"block_out_channels": [8, 8, 8, 8], "latent_channels": 2, "sample_size": 32},
-        "optimizer": FEW,
-        "decoder": {"optimizer": FEW},
-    },
-    "generator": {
-        "model": {"sample_size": 4, "in_channels": 2, "out_channels": 2, "block_out_channels": [32, 64, 64]},
-        "num_inference_steps": 1,
-        "optimizer": FEW,
-    },
-}
 Run = Callable[..., str]
 
 
@@ -97,7 +82,7 @@ def test_train_a_generator(run: Run, phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     run("train_generator", str(phantoms), "--patient-column", "patient", "--settings", "small.yaml", "--out", "run")
     assert Image.open(tmp_path / "run" / "image-1.png").size == (32, 32)
-    assert SynFundusPipeline.from_pretrained(tmp_path / "run" / "pipeline").unet.config.sample_size == 4
+    assert SynFundusPipeline.from_pretrained(tmp_path / "run" / "pipeline").unet.config.sample_size == 8
 
 
 def test_evaluate_a_dataset(run: Run, phantoms: Path, tmp_path: Path) -> None:

@@ -4,35 +4,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 from tests.phantom import write_phantom_dataset
+from tests.small_training import SMALL
 
 ROOT = Path(__file__).parents[2]
-FEW = {"images": 16, "batch_size": 8, "warmup_images": 8, "sample_images": 16, "checkpoint_images": 16}
-CONFIG: dict[str, Any] = {
-    "preset": "tiny-128",
-    "resolution": 32,
-    "autoencoder": {
-        "model": {"block_out_channels": [8, 8, 8, 8], "latent_channels": 2, "sample_size": 32},
-        "optimizer": FEW,
-        "decoder": {"optimizer": FEW},
-    },
-    "generator": {
-        "model": {"sample_size": 4, "in_channels": 2, "out_channels": 2, "block_out_channels": [32, 64, 64]},
-        "num_inference_steps": 1,
-        "optimizer": FEW,
-    },
-}
 
 
 def test_it_goes_from_photographs_to_a_report(tmp_path: Path) -> None:
     write_phantom_dataset(tmp_path / "photographs", 200, 32, np.random.default_rng(0), ["dr_grade", "is_amd"])
-    data = {"source": str(tmp_path / "photographs"), "group_column": "patient", "validation_share": 0.3}
-    config = CONFIG | {"output_dir": str(tmp_path / "run"), "data": data}
+    data = {
+        "source": str(tmp_path / "photographs"),
+        "group_column": "patient",
+        "validation_share": 0.1,
+        "test_share": 0.3,
+    }
+    config = SMALL | {"output_dir": str(tmp_path / "run"), "data": data}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     environment = os.environ | {"PYTHON": sys.executable, "ROWS": "45", "REPORT_OPTIONS": "--size 32 --only material"}
     command = [ROOT / "scripts" / "reproduce.sh", str(tmp_path / "config.yaml"), str(tmp_path / "out")]
