@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from dataset_script.build.folder import BuildFolder
 from dataset_script.build.image_format import FORMATS, encode_row
 from dataset_script.build.record import GenerationRecord
-from dataset_script.build.shards import ENCODERS, build_shard
+from dataset_script.build.shards import ENCODERS, build_shard, shard_rows
 from dataset_script.plan.condition_plan import ConditionPlan, load_plan
 from dataset_script.schema import FOLDERS
 
@@ -32,7 +32,9 @@ from .dataset_replay import BATCH, ReplaySource, begin_build, end_build, read_pi
 from .dataset_result import compared, parser_of, seconds_of, write_result
 
 
-def encode_and_write(folder: BuildFolder[GenerationRecord], rows: range, source: ReplaySource, out: Path) -> None:
+def encode_and_write(
+    folder: BuildFolder[GenerationRecord], rows: Sequence[int], source: ReplaySource, out: Path
+) -> None:
     """The peer: encodes and writes the images of these rows, with as many threads as the build."""
     record, pictures = folder.record, source.pictures
 
@@ -60,16 +62,16 @@ def measure_build(
     Returns:
         Rows per second of the build and of the peer for each shard, and the mean number of cores the build used.
     """
-    ours, peer, busy, process = [], [], 0.0, psutil.Process()
+    ours, peer, busy, building, process = [], [], 0.0, 0.0, psutil.Process()
     with tempfile.TemporaryDirectory(dir=folder.path.parent) as temporary:
         for shard in folder.missing_shards():
-            rows, before = folder.rows(shard), sum(process.cpu_times()[:2])
+            rows, before = [row.idx for row in shard_rows(plan, folder.record, shard)], sum(process.cpu_times()[:2])
             seconds = seconds_of(lambda: build_shard(folder, shard, plan, source, BATCH, advance))  # noqa: B023
+            building += seconds
             busy += sum(process.cpu_times()[:2]) - before
             ours.append(len(rows) / seconds)
             part = rows[:peer_rows]
             peer.append(len(part) / seconds_of(lambda: encode_and_write(folder, part, source, Path(temporary))))  # noqa: B023
-    building = sum(len(folder.rows(0)) / rate for rate in ours)
     return ours, peer, busy / building
 
 
@@ -89,11 +91,11 @@ def main() -> None:
     if not missing:
         raise SystemExit(f"dataset_build: {options.folder} is complete; give --folder a new folder")
     began = time.perf_counter()
-    done = options.rows - sum(len(folder.rows(shard)) for shard in missing)
+    done = options.rows - sum(shard.rows for shard in missing)
     with tqdm(total=options.rows, initial=done, unit="image", desc="Building") as progress:
         ours, peer, cores = measure_build(folder, plan, source, options.peer_rows, progress.update)
     card_seconds = seconds_of(lambda: end_build(folder, plan))
-    files = [folder.manifest(shard) or {} for shard in range(folder.record.num_shards)]
+    files = [folder.manifest(shard) or {} for shard in folder.record.shards]
     content: dict[str, Any] = {
         "rows": options.rows,
         "rows_built": options.rows - done,

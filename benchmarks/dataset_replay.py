@@ -93,6 +93,7 @@ def begin_build(
         generator_revision="0",
         num_rows=num_rows,
         shard_rows=choose_shard_rows(num_rows, image_bytes),
+        splits={split: len(rows) for split, rows in plan.split_rows(num_rows).items()},
         num_inference_steps=1,
         guidance_scale=1.0,
         dtype="float32",

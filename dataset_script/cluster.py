@@ -76,13 +76,14 @@ class BuildShard(PipelineStep):
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
         """Builds shard `rank`; returns `data`."""
         folder = begun_build(self.out)
-        if world_size != folder.record.num_shards:
-            raise BuildError(f"there are {world_size} tasks, but {self.out} has {folder.record.num_shards} shards")
-        if folder.manifest(rank) is None:
+        shards = folder.record.shards
+        if world_size != len(shards):
+            raise BuildError(f"there are {world_size} tasks, but {self.out} has {len(shards)} shards")
+        if folder.manifest(shards[rank]) is None:
             model = find_model(self.model, self.revision, self.trust_remote_code)
             source = _source(model, folder.record, self.device)
-            build_shard(folder, rank, load_plan(folder.plan), source, self.batch_size)
-        self.stat_update("rows", value=len(folder.rows(rank)), unit="shard")
+            build_shard(folder, shards[rank], load_plan(folder.plan), source, self.batch_size)
+        self.stat_update("rows", value=shards[rank].rows, unit="shard")
         return data
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-from datasets import load_dataset
+from datasets import concatenate_datasets, load_dataset
 
 from pipeline_synfundus.labels import CONDITION_NAMES
 
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG file to write")
     options = parser.parse_args(arguments)
     try:
-        dataset = load_dataset(options.dataset, split="train")
+        splits = load_dataset(options.dataset)
+        dataset = concatenate_datasets(list(splits.values())).sort("idx")
         labels = cast(pd.DataFrame, dataset.select_columns(list(CONDITION_NAMES)).to_pandas())
     except (OSError, ValueError) as error:
         print(f"contact_sheet: error: {options.dataset} is no SynFundus dataset: {error}", file=sys.stderr)

@@ -19,13 +19,13 @@ from tqdm import tqdm
 from synfundus.files import write_text
 
 from .build.folder import BuildFolder, open_build
-from .build.record import ConversionRecord
+from .build.record import ConversionRecord, Shard
 from .card.published_release import write_release_card
 from .card.tables import count_labels, unknown_text
 from .errors import BuildError
 from .published_release.annotation import EXAMPLES, Problem, PublishedReleaseError, report
 from .published_release.source import SHARD_ROWS, PublishedRelease, scan_release
-from .schema import FOLDERS, config_features
+from .schema import config_features
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,12 @@ def _run(options: argparse.Namespace) -> None:
     if options.shard_rows < 1:
         raise BuildError(f"--shard-rows is {options.shard_rows}; allowed are 1 or more")
     release = _find_rows(options)
-    record = ConversionRecord(rows_sha256=_checksum(release), num_rows=len(release), shard_rows=options.shard_rows)
+    record = ConversionRecord(
+        rows_sha256=_checksum(release),
+        num_rows=len(release),
+        shard_rows=options.shard_rows,
+        splits={"train": len(release)},
+    )
     folder = open_build(options.out, record)
     missing = folder.missing_shards()
     if not missing and folder.card.exists():
@@ -74,14 +79,14 @@ def _find_rows(options: argparse.Namespace) -> PublishedRelease:
     return release
 
 
-def _convert_shards(folder: BuildFolder[ConversionRecord], missing: list[int], release: PublishedRelease) -> None:
+def _convert_shards(folder: BuildFolder[ConversionRecord], missing: list[Shard], release: PublishedRelease) -> None:
     """Writes the missing shards, except those with an unusable image.
 
     Raises:
         PublishedReleaseError: at the end, with all unusable images.
     """
     problems: list[Problem] = []
-    done = len(release) - sum(len(folder.rows(shard)) for shard in missing)
+    done = len(release) - sum(shard.rows for shard in missing)
     with tqdm(total=len(release), initial=done, unit=" images", desc="Converting") as progress:
         for shard in missing:
             try:
@@ -93,24 +98,23 @@ def _convert_shards(folder: BuildFolder[ConversionRecord], missing: list[int], r
 
 
 def _convert_shard(
-    folder: BuildFolder[ConversionRecord], shard: int, release: PublishedRelease, progress: tqdm
+    folder: BuildFolder[ConversionRecord], shard: Shard, release: PublishedRelease, progress: tqdm
 ) -> None:
-    rows = folder.rows(shard)
-    schemas = {config: config_features(config).arrow_schema for config in FOLDERS}
+    schemas = {config: config_features(config).arrow_schema for config in ("default", "labels")}
     with folder.locked_shard(shard):
         if folder.manifest(shard) is not None:  # another process built it
-            progress.update(len(rows))
+            progress.update(shard.rows)
             return
         with folder.open_shard(shard, schemas) as files:
-            for table in release[rows.start : rows.stop].tables(schemas["default"]):
+            for table in release[shard.first : shard.first + shard.rows].tables(schemas["default"]):
                 files["default"].write(table)
                 files["labels"].write(table.drop_columns(["image"]))
                 progress.update(len(table))
 
 
-def _check_space(folder: BuildFolder[ConversionRecord], missing: list[int], release: PublishedRelease) -> None:
-    rows = [folder.rows(shard) for shard in missing]
-    needed = sum(file.size for part in rows for file in release.files[part.start : part.stop])
+def _check_space(folder: BuildFolder[ConversionRecord], missing: list[Shard], release: PublishedRelease) -> None:
+    parts = [release.files[shard.first : shard.first + shard.rows] for shard in missing]
+    needed = sum(file.size for part in parts for file in part)
     free = shutil.disk_usage(folder.path).free
     if needed > free:
         raise BuildError(f"{folder.path} needs {needed / 1e9:.1f} GB more, but its disk has {free / 1e9:.1f} GB free")

@@ -32,7 +32,8 @@ from .build.image_generator import (
     find_model,
     load_generator,
 )
-from .build.record import GenerationRecord
+from .build.record import GenerationRecord, Shard
+from .build.sample_configs import write_sample_configs
 from .build.shard_size import FEW_ROWS, FEW_SHARDS, choose_shard_rows, measure_image_bytes
 from .build.shards import Source
 from .build.single_rows import write_images
@@ -74,7 +75,7 @@ def _run(options: argparse.Namespace) -> None:
         write_images(options.out, options.rows, plan, model, make_source(devices[0]), options.image_format)
         return
     record = _make_record(options, plan, model, sampling, partial(make_source, devices[0]))
-    folder = open_build(options.out, record)
+    folder = open_build(options.out, record, grow=options.grow)
     missing = folder.missing_shards()
     whole = f"{folder.path} is complete: {record.num_rows} rows in {record.num_shards} shards."
     if not missing and folder.card.exists():
@@ -90,6 +91,7 @@ def _run(options: argparse.Namespace) -> None:
     if missing:
         _build(folder, missing, plan, make_source, devices, options.batch_size)
     with folder.locked_folder():
+        write_sample_configs(folder, plan)
         write_samples(folder)
         write_built_card(folder, plan)
     print(whole)
@@ -118,6 +120,7 @@ def _make_record(
         generator_revision=model.revision,
         num_rows=num_rows,
         shard_rows=shard_rows,
+        splits={split: len(rows) for split, rows in plan.split_rows(num_rows).items()},
         num_inference_steps=sampling.num_inference_steps,
         guidance_scale=sampling.guidance_scale,
         dtype=sampling.dtype,
@@ -127,14 +130,14 @@ def _make_record(
 
 def _build(
     folder: BuildFolder[GenerationRecord],
-    missing: Sequence[int],
+    missing: Sequence[Shard],
     plan: ConditionPlan,
     make_source: MakeSource,
     devices: Sequence[str],
     batch_size: int,
 ) -> None:
     total = folder.record.num_rows
-    done = total - sum(len(folder.rows(shard)) for shard in missing)
+    done = total - sum(shard.rows for shard in missing)
     with tqdm(total=total, initial=done, unit="image", desc="Generating") as progress:
         build_with_workers(folder, plan, make_source, devices, batch_size, progress.update)
 
@@ -166,6 +169,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dtype", choices=DTYPES, default="float32", help="floating-point type of the model (%(default)s)")
     add("--device", help="torch device (all GPUs, or the CPU)")
     add("--workers", type=positive_integer, default=1, metavar="N", help="processes, on the GPUs in turn (%(default)s)")
+    add("--grow", action="store_true", help="add rows to a dataset that was built with fewer, up to --num-rows")
     add("--begin-only", action="store_true", help="only create the folder, for the tasks of a cluster; see cluster.py")
     return parser.parse_args(arguments)
 

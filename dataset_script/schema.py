@@ -1,4 +1,4 @@
-"""The layout of a dataset: its columns, its configurations and their folders, its row groups, its file names.
+"""The layout of a dataset: its configurations and their folders, columns, splits, row groups and file names.
 
 The builder, the build and the converter share it. The loading script for `datasets` 3.6 imports it too, so it needs
 nothing beyond `datasets` and the labels.
@@ -10,8 +10,11 @@ import datasets
 
 from pipeline_synfundus.labels import CONDITION_LABELS
 
-# The folder with the Parquet files of each configuration.
-FOLDERS = {"default": "data", "labels": "labels"}
+SPLITS = ("train", "validation", "test")
+# The configurations that every shard has a file of, and their folders.
+FOLDERS = {"default": "data", "labels": "labels", "index": "index"}
+# The configurations with the first rows of a dataset, in folders of the same names.
+SAMPLES = {"sample-1k": 1_000, "sample-10k": 10_000}
 # Rows in a row group with images: a reader holds one row group in memory, 100 MB at 512x512 pixels.
 ROW_GROUP = 256
 LARGEST_IDX = 2**63 - 1  # the column `idx` is int64
@@ -27,8 +30,25 @@ def features(images: bool = True) -> datasets.Features:
 
 
 def config_features(config: str) -> datasets.Features:
-    """Returns the columns of a configuration: only `labels` has no images."""
+    """Returns the columns of a configuration.
+
+    `index` has the labels and, for each row, the Parquet file with its image (`file`, relative to the dataset's folder)
+    and the byte range of the image file in it (`offset`, `size`). So a reader can fetch single images.
+    """
+    if config == "index":
+        place = {"file": datasets.Value("string"), "offset": datasets.Value("int64"), "size": datasets.Value("int64")}
+        return datasets.Features({**features(images=False), **place})
     return features(images=config != "labels")
+
+
+def config_folder(config: str) -> str:
+    """Returns the folder with the Parquet files of a configuration."""
+    return FOLDERS.get(config, config)
+
+
+def sample_configs(num_rows: int) -> list[str]:
+    """Returns the sample configurations of a dataset: those that hold at most half of its rows."""
+    return [config for config, size in SAMPLES.items() if 2 * size <= num_rows]
 
 
 def file_name(idx: int, suffix: str) -> str:

@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from dataset_script.published_release.annotation import find_annotation  # From: the/path/of/a/synfundus/clone
 from dataset_script.published_release.image_files import SIZE
 from dataset_script.published_release.source import SHARD_ROWS, PublishedRelease, load_release
-from dataset_script.schema import FOLDERS, ROW_GROUP, config_features
+from dataset_script.schema import ROW_GROUP, SAMPLES, SPLITS, config_features, config_folder
 
 DESCRIPTION = f"Synthetic retinal fundus images, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
 CITATION = """@article{shang2023synfundus,
@@ -47,7 +47,7 @@ CITATION = """@article{shang2023synfundus,
 
 @dataclass
 class SynFundusConfig(datasets.BuilderConfig):
-    """`default` has images and labels, `labels` the labels only. `data_dir` is the folder, see above."""
+    """The configurations are those of the dataset's card, see `schema`. `data_dir` is the folder, see above."""
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
         """Returns the name of the cache folder, which depends on the path and the content of `data_dir`."""
@@ -57,12 +57,14 @@ class SynFundusConfig(datasets.BuilderConfig):
 
 
 class SynFundus1M(datasets.ArrowBasedBuilder):
-    """Builds or streams SynFundus-1M from `data_dir`; one split, `train`."""
+    """Builds or streams SynFundus-1M from `data_dir`; a copy of the release has the split `train` only."""
 
     BUILDER_CONFIG_CLASS = SynFundusConfig
     BUILDER_CONFIGS = [  # noqa: RUF012 (datasets reads it from the class)
         SynFundusConfig(name="default", description="Images and labels."),
         SynFundusConfig(name="labels", description="The labels without the images."),
+        SynFundusConfig(name="index", description="The labels and the byte ranges of the images."),
+        *(SynFundusConfig(name=name, description=f"The first {size:,} rows.") for name, size in SAMPLES.items()),
     ]
     DEFAULT_CONFIG_NAME = "default"
 
@@ -81,8 +83,11 @@ class SynFundus1M(datasets.ArrowBasedBuilder):
                 "data_dir is not given; it must be the folder of the SynFundus-1M release or of a built dataset"
             )
         folder = os.path.abspath(self.config.data_dir)
-        shards = _parquet_files(folder, self.config.name) or load_release(folder).split(SHARD_ROWS)
-        return [datasets.SplitGenerator("train", {"shards": shards})]
+        files = _parquet_files(folder, self.config.name)
+        if files:
+            splits = {split: [file for file in files if os.path.basename(file).startswith(split)] for split in SPLITS}
+            return [datasets.SplitGenerator(split, {"shards": found}) for split, found in splits.items() if found]
+        return [datasets.SplitGenerator("train", {"shards": load_release(folder).split(SHARD_ROWS)})]
 
     def _generate_tables(self, shards: Sequence[PublishedRelease | str]) -> Iterator[tuple[str, pa.Table]]:
         schema = self.info.features.arrow_schema
@@ -96,11 +101,13 @@ def _parquet_files(folder: str, config: str) -> list[str]:
     """Returns the Parquet files of a built dataset; an empty list for a copy of the release.
 
     Raises:
-        ValueError: if the build is not complete.
+        ValueError: if the build is not complete, or the folder does not have the configuration.
     """
-    files = sorted(glob.glob(os.path.join(glob.escape(folder), FOLDERS[config], "*.parquet")))
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), config_folder(config), "*.parquet")))
     if files and not os.path.exists(os.path.join(folder, "README.md")):
         raise ValueError(f"{folder} has no README.md: its build is not finished. Run the command that began it again")
+    if not files and config not in ("default", "labels"):
+        raise ValueError(f"{folder} has no configuration {config}; a copy of the release has default and labels")
     return files
 
 

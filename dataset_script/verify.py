@@ -19,8 +19,10 @@ from .build.record import GenerationRecord
 from .errors import BuildError
 from .plan.condition_plan import ConditionPlan, load_plan
 from .plan.plan_file import PlanError
-from .verification.checks import Check, Checks, check_folder, check_labels, check_shard_files
+from .verification.checks import Check, Checks
+from .verification.files import check_folder, check_samples, check_shard_files
 from .verification.images import ImageChecker, choose_sample
+from .verification.rows import check_index, check_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,14 +76,19 @@ def verify(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, sample: i
     images = ImageChecker(folder, checks)
     chosen = None if sample is None else choose_sample(folder, sample)
     with tqdm(total=folder.record.num_rows, unit="row", desc="Verifying") as progress:
-        for shard in range(folder.record.num_shards):
+        for shard in folder.record.shards:
             if check_shard_files(folder, shard, checks, checksums=sample is None):
-                codes = check_labels(folder, shard, plan, checks)
-                images.check_shard(shard, codes, None if chosen is None else chosen.get(shard, []))
-            progress.update(len(folder.rows(shard)))
+                idx = check_rows(folder, shard, plan, checks)
+                images.check_shard(shard, idx, None if chosen is None else chosen.get(shard, []))
+                if sample is None and idx is not None:
+                    check_index(folder, shard, checks)
+            progress.update(shard.rows)
     images.check_identical()
-    if sample is not None:
-        checks.checksums.skipped = "not with --sample"
+    if sample is None:
+        check_samples(folder, plan, checks, checksums=True)
+    else:
+        for check in (checks.checksums, checks.index, checks.samples):
+            check.skipped = "not with --sample"
     return checks.all()
 
 

@@ -54,14 +54,14 @@ def _repository(address: str) -> dict[str, Any]:
     }
 
 
-def _file_set(config: str, pattern: str) -> dict[str, Any]:
+def _file_set(config: str, data_files: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": f"files-{config}",
         "name": f"files-{config}",
         "containedIn": {"@id": REPOSITORY},
         "encodingFormat": "application/x-parquet",
-        "includes": pattern,
+        "includes": [item["path"] for item in data_files],
     }
 
 

@@ -12,7 +12,8 @@ KINDS = ("model", "dataset", "space")
 # What each repository may hold. Anything else in a folder is refused rather than uploaded or silently left out.
 ALLOWED = {
     "model": r"README\.md|LICENSE(\.\w+)?|[\w-]+\.(json|py|png)|[\w-]+/[\w-]+\.(json|py)|[\w-]+/[\w.-]+\.safetensors",
-    "dataset": r"README\.md|LICENSE(\.\w+)?|plan\.yaml|[\w-]+\.(json|png)|(data|labels)/[\w.-]+\.parquet",
+    "dataset": r"README\.md|LICENSE(\.\w+)?|plan\.yaml|[\w-]+\.(json|png)|pictures/\w+\.png"
+    r"|(data|labels|index|sample-\w+)/[\w.-]+\.parquet",
     "space": r"README\.md|LICENSE(\.\w+)?|requirements\.txt|packages\.txt|([\w-]+/)?[\w-]+\.(py|css|js|json|png)",
 }
 # What work leaves behind in any folder, and nobody misses: hidden files and folders, caches, temporary files.

@@ -23,6 +23,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DModel
 
+from dataset_script.plan.condition_plan import DEFAULT_PLAN
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 
@@ -111,6 +112,15 @@ def tiny_pipeline_dir(tiny_pipeline: SynFundusPipeline, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def single_split_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default plan with all rows in the split train."""
+    lines = DEFAULT_PLAN.read_text().splitlines(keepends=True)
+    path = tmp_path_factory.mktemp("plans") / "single-split.yaml"
+    path.write_text("".join(line for line in lines if not line.startswith("splits:")))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,16 @@
 """The folder that a dataset is built in.
 
 ```
-README.md                          the card, written last
-samples.png                        the picture in it
-plan.yaml                          the plan
-data/train-00000-of-00004.parquet  rows with images
-labels/train-00000-of-00004.parquet  the same rows without images
-.build/build.json                  the record: plan, generator, number of rows, settings
-.build/00000-of-00004.json         one manifest per shard, written last: the shard is complete
-.build/00000-of-00004.lock         exists while a process builds the shard
+README.md                       the card, written last
+samples.png                     the contact sheet in it
+plan.yaml                       the plan
+data/train-00000.parquet        rows with images; also validation-*, test-*
+labels/train-00000.parquet      the same rows without images
+index/train-00000.parquet       the same rows, with the byte ranges of their images in data/
+sample-1k/train-00000.parquet   the first 1,000 rows of the dataset with images
+.build/build.json               the record: plan, generator, number of rows, settings
+.build/train-00000.json         one manifest per shard, written last: the shard is complete
+.build/train-00000.lock         exists while a process builds the shard
 ```
 
 `datasets` reads only the files that the card names, and ignores hidden folders.
@@ -28,8 +30,9 @@ import pyarrow as pa
 from synfundus.files import locked, write_json
 
 from ..errors import BuildError
-from ..schema import FOLDERS
-from .record import BuildRecord
+from ..schema import FOLDERS, config_folder
+from .image_index import index_table
+from .record import BuildRecord, Shard
 from .shard_writer import ParquetFile, parquet_file
 
 RecordT = TypeVar("RecordT", bound=BuildRecord)
@@ -57,29 +60,39 @@ class BuildFolder(Generic[RecordT]):
         """The plan."""
         return self.path / "plan.yaml"
 
-    def rows(self, shard: int) -> range:
-        """The rows of a shard."""
-        first = shard * self.record.shard_rows
-        return range(first, min(first + self.record.shard_rows, self.record.num_rows))
-
-    def file(self, config: str, shard: int) -> Path:
+    def file(self, config: str, shard: Shard) -> Path:
         """The Parquet file of a shard in a config."""
-        return self.path / FOLDERS[config] / f"train-{self._name(shard)}.parquet"
+        return self.path / config_folder(config) / f"{shard.name}.parquet"
 
-    def manifest(self, shard: int) -> dict[str, dict[str, Any]] | None:
+    def manifest(self, shard: Shard) -> dict[str, dict[str, Any]] | None:
         """Returns the sizes and checksums of a complete shard's files, by config; None for an incomplete shard.
 
-        A shard is incomplete if a file is missing or has another size. Checksums are not computed here, because that
-        would take as long as reading the dataset; `dataset_script.verify` does it.
+        A shard is incomplete if it lacks rows, or a file is missing or has another size. Checksums are not computed
+        here, because that would take as long as reading the dataset; `dataset_script.verify` does it.
         """
         try:
-            files = self.read_manifest(shard)["files"]
-            whole = all(self.file(config, shard).stat().st_size == files[config]["bytes"] for config in FOLDERS)
+            manifest = self.read_manifest(shard)
+            files = manifest["files"]
+            whole = manifest["rows"] == shard.rows and self._has_files(shard, files)
         except (FileNotFoundError, ValueError, KeyError):
             return None
         return files if whole else None
 
-    def read_manifest(self, shard: int) -> dict[str, Any]:
+    def finished_rows(self, shard: Shard) -> int:
+        """Returns the number of rows of an intact, shorter earlier version of a shard; 0 if there is none.
+
+        A dataset that grows has such a shard at the end of each split.
+        """
+        try:
+            manifest = self.read_manifest(shard)
+            return manifest["rows"] if self._has_files(shard, manifest["files"]) else 0
+        except (FileNotFoundError, ValueError, KeyError):
+            return 0
+
+    def _has_files(self, shard: Shard, described: dict[str, dict[str, Any]]) -> bool:
+        return all(self.file(config, shard).stat().st_size == described[config]["bytes"] for config in FOLDERS)
+
+    def read_manifest(self, shard: Shard) -> dict[str, Any]:
         """Returns the manifest that was written when the shard was completed, without checking its files.
 
         Raises:
@@ -88,11 +101,11 @@ class BuildFolder(Generic[RecordT]):
         """
         return json.loads(self._hidden_file(shard, "json").read_text(encoding="utf-8"))
 
-    def missing_shards(self) -> list[int]:
-        """Returns the numbers of the incomplete shards."""
-        return [shard for shard in range(self.record.num_shards) if self.manifest(shard) is None]
+    def missing_shards(self) -> list[Shard]:
+        """Returns the incomplete shards."""
+        return [shard for shard in self.record.shards if self.manifest(shard) is None]
 
-    def locked_shard(self, shard: int, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
+    def locked_shard(self, shard: Shard, wait: bool = True) -> contextlib.AbstractContextManager[bool]:
         """Holds the lock of a shard, required to build it; see `files.locked`."""
         return locked(self._hidden_file(shard, "lock"), wait)
 
@@ -101,44 +114,41 @@ class BuildFolder(Generic[RecordT]):
         return locked(_lock_file(self.path))
 
     @contextlib.contextmanager
-    def open_shard(self, shard: int, schemas: dict[str, pa.Schema]) -> Iterator[dict[str, ParquetFile]]:
-        """Opens the files of a shard for writing, by config; writes its manifest when the block ends without an error.
+    def open_shard(self, shard: Shard, schemas: dict[str, pa.Schema]) -> Iterator[dict[str, ParquetFile]]:
+        """Opens the files of a shard for writing: the configs `default` and `labels`.
 
-        The caller holds the shard's lock. After an error the shard is incomplete.
+        When the block ends without an error, it writes the shard's index and then its manifest. The caller holds the
+        shard's lock. After an error the shard is incomplete.
         """
-        self._hidden_file(shard, "json").unlink(missing_ok=True)  # it describes the previous files
         with contextlib.ExitStack() as stack:
             files = {
                 config: stack.enter_context(parquet_file(self.file(config, shard), schema))
                 for config, schema in schemas.items()
             }
             yield files
+            self._hidden_file(shard, "json").unlink(missing_ok=True)  # it describes the previous files
+        index = index_table(self.file("default", shard), self.path)
+        with parquet_file(self.file("index", shard), index.schema) as file:
+            file.write(index)
+        files = {**files, "index": file}
         described = {
             config: {"file": self.file(config, shard).relative_to(self.path).as_posix(), **file.facts}
             for config, file in files.items()
         }
-        rows = self.rows(shard)
-        manifest = {"first_row": rows.start, "rows": len(rows), "files": described}
+        manifest = {"split": shard.split, "first_row": shard.first, "rows": shard.rows, "files": described}
         write_json(self._hidden_file(shard, "json"), manifest)
 
-    def write_shard(self, shard: int, tables: dict[str, pa.Table]) -> None:
-        """Writes the tables of a whole shard, by config, and then marks it complete."""
-        with (
-            self.locked_shard(shard),
-            self.open_shard(shard, {config: table.schema for config, table in tables.items()}) as files,
-        ):
-            for config, table in tables.items():
-                files[config].write(table)
-
-    def _name(self, shard: int) -> str:
-        return f"{shard:05d}-of-{self.record.num_shards:05d}"
-
-    def _hidden_file(self, shard: int, suffix: str) -> Path:
-        return self.path / ".build" / f"{self._name(shard)}.{suffix}"
+    def _hidden_file(self, shard: Shard, suffix: str) -> Path:
+        return self.path / ".build" / f"{shard.name}.{suffix}"
 
 
-def open_build(path: Path, record: RecordT) -> BuildFolder[RecordT]:
+def open_build(path: Path, record: RecordT, grow: bool = False) -> BuildFolder[RecordT]:
     """Starts a build, or opens the folder of an earlier one to continue it.
+
+    Args:
+        path: the folder.
+        record: the record of the build.
+        grow: whether to continue an earlier build that has fewer rows.
 
     Raises:
         BuildError: if the folder holds another build or other files.
@@ -147,12 +157,15 @@ def open_build(path: Path, record: RecordT) -> BuildFolder[RecordT]:
     foreign = path.exists() and (not path.is_dir() or any(entry.name != ".build" for entry in path.iterdir()))
     if foreign and not file.exists():  # checked last: a build that starts now writes its record first
         raise BuildError(f"{path} exists and holds no build; give --out a new or empty folder")
-    if not file.exists():
+    folder = BuildFolder(path, record)
+    if grow or not file.exists():
         with locked(_lock_file(path)):
             if not file.exists():
                 write_json(file, asdict(record))
+            elif grow:
+                _grow(folder)
     _check_same(path, record)
-    return BuildFolder(path, record)
+    return folder
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -181,12 +194,28 @@ def _lock_file(path: Path) -> Path:
     return path / ".build" / "build.lock"
 
 
+def _grow(folder: BuildFolder[Any]) -> None:
+    """Replaces the record of an earlier build by that of a larger one with otherwise equal arguments."""
+    record = folder.record
+    earlier = read_record(folder.path) or {}
+    smaller = {**asdict(record), "num_rows": earlier.get("num_rows"), "splits": earlier.get("splits")}
+    if earlier != smaller or earlier["num_rows"] >= record.num_rows:
+        return  # `_check_same` reports the difference
+    if any(rows > record.splits.get(split, 0) for split, rows in earlier["splits"].items()):
+        raise BuildError(
+            f"{folder.path} has the splits {earlier['splits']}, which are not the beginning of {record.splits}: its "
+            "plan had other splits. Give --out a new folder"
+        )
+    folder.card.unlink(missing_ok=True)  # a card means that the dataset is complete
+    write_json(_record_file(folder.path), asdict(record))
+
+
 def _check_same(path: Path, record: BuildRecord) -> None:
     earlier = read_record(path) or {}
     absent = [field for field in asdict(record) if field not in earlier]
     if absent:
         raise BuildError(
-            f"{_record_file(path)} has no {', '.join(absent)}: an earlier version wrote it; give --out a new folder"
+            f"{_record_file(path)} has no {', '.join(absent)}: another version wrote it; give --out a new folder"
         )
     differences = [
         f"{field} was {earlier[field]}, now it is {value}"

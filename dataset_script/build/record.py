@@ -1,8 +1,30 @@
-"""The record of a build: the arguments that decide its rows, stored in `.build/build.json`."""
+"""The record of a build: the arguments that decide its rows and files, stored in `.build/build.json`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Shard(NamedTuple):
+    """A Parquet file of each configuration, the unit of work of a build.
+
+    Attributes:
+        split: its split.
+        number: its number in the split.
+        first: position of its first row in the split.
+        rows: number of its rows.
+    """
+
+    split: str
+    number: int
+    first: int
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """The stem of its files. It does not have the number of shards: files keep their names as a dataset grows."""
+        return f"{self.split}-{self.number:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,16 +33,27 @@ class BuildRecord:
 
     Attributes:
         num_rows: rows of the dataset.
-        shard_rows: rows of a shard; the last shard may be shorter.
+        shard_rows: rows of a shard; the last shard of a split may be shorter.
+        splits: rows of each split.
     """
 
     num_rows: int
     shard_rows: int
+    splits: dict[str, int]
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards, split by split."""
+        return [
+            Shard(split, number, first, min(self.shard_rows, rows - first))
+            for split, rows in self.splits.items()
+            for number, first in enumerate(range(0, rows, self.shard_rows))
+        ]
 
     @property
     def num_shards(self) -> int:
         """Number of shards."""
-        return -(-self.num_rows // self.shard_rows)
+        return len(self.shards)
 
 
 @dataclass(frozen=True, kw_only=True)

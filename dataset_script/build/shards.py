@@ -6,22 +6,24 @@ number of machines with a common file system, can build one folder together. If 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from synfundus.cores import available_cores
 
 from ..errors import BuildError
 from ..plan.condition_plan import ConditionPlan, Row
-from ..schema import FOLDERS, ROW_GROUP, config_features, features
+from ..schema import ROW_GROUP, config_features, features
 from .folder import BuildFolder
 from .image_format import FORMATS, encode_row
-from .record import GenerationRecord
+from .record import GenerationRecord, Shard
 from .shard_writer import ParquetFile
 from .tables import image_table
 
@@ -71,7 +73,7 @@ def build_missing_shards(
 
 def build_shard(
     folder: BuildFolder[GenerationRecord],
-    shard: int,
+    shard: Shard,
     plan: ConditionPlan,
     source: Source,
     batch_size: int,
@@ -80,14 +82,29 @@ def build_shard(
 ) -> None:
     """Builds one shard, unless it is complete when its lock is acquired; see `build_missing_shards`.
 
+    If the dataset grows, the images of a shorter earlier version of the shard are copied and not generated again.
+
     Args:
         wait: whether to wait while another process builds the shard; otherwise it is skipped.
     """
     with folder.locked_shard(shard, wait) as mine:
         if mine and folder.manifest(shard) is None:
-            schemas = {config: config_features(config).arrow_schema for config in FOLDERS}
-            with folder.open_shard(shard, schemas) as files:
-                _fill(_ShardFiles(files, folder.record), folder.rows(shard), plan, source, batch_size, advance)
+            rows = shard_rows(plan, folder.record, shard)
+            kept = folder.finished_rows(shard)
+            schemas = {config: config_features(config).arrow_schema for config in ("default", "labels")}
+            with folder.open_shard(shard, schemas) as opened, ThreadPoolExecutor(ENCODERS) as encoders:
+                files = _ShardFiles(opened, folder.record)
+                batches = itertools.chain(
+                    _keep(folder, shard, rows[:kept], files),
+                    _generate(rows[kept:], source, batch_size, files, encoders),
+                )
+                _write(batches, files, advance)
+
+
+def shard_rows(plan: ConditionPlan, record: GenerationRecord, shard: Shard) -> list[Row]:
+    """Returns the rows of a shard."""
+    numbers = plan.split_rows(record.num_rows)[shard.split][shard.first : shard.first + shard.rows]
+    return [plan.row(idx) for idx in numbers.tolist()]
 
 
 # A row, the task that encodes its image, and the position of the image in the task.
@@ -115,9 +132,12 @@ class _ShardFiles:
         self._labels.append(table.drop_columns("image"))
         self._files["default"].write(table)
 
-    def set_image_size(self, shape: tuple[int, ...]) -> None:
-        height, width = shape[:2]
-        self._files["default"].image_size = (width, height)
+    def set_image_size(self, width: int, height: int) -> None:
+        """Sets the size of the images in pixels; raises `BuildError` if it changes."""
+        size, data = (width, height), self._files["default"]
+        if data.image_size not in (None, size):
+            raise BuildError(f"the generator returned images of size {size}, not {data.image_size}")
+        data.image_size = size
 
     def write_labels(self) -> None:
         """Writes the labels of all row groups as one: they are small, and one row group is fastest to read."""
@@ -125,28 +145,50 @@ class _ShardFiles:
         self._files["labels"].write(labels.replace_schema_metadata(features(images=False).arrow_schema.metadata))
 
 
-def _fill(
-    files: _ShardFiles, rows: range, plan: ConditionPlan, source: Source, batch_size: int, advance: Advance
-) -> None:
-    """Generates the images of these rows and writes them, one row group at a time."""
-    ready: list[_Encoded] = []
+def _keep(
+    folder: BuildFolder[GenerationRecord], shard: Shard, rows: Sequence[Row], files: _ShardFiles
+) -> Iterator[list[_Encoded]]:
+    """Yields the rows of an earlier version of a shard with their image files."""
+    if not rows:
+        return
+    files.set_image_size(*folder.read_manifest(shard)["files"]["default"]["image_size"])
+    start = 0
+    with pq.ParquetFile(folder.file("default", shard)) as earlier:
+        for batch in earlier.iter_batches(ROW_GROUP, columns=["image"]):
+            piece: Future[list[bytes]] = Future()
+            piece.set_result(batch.column("image").field("bytes").to_pylist())
+            yield [(row, piece, position) for position, row in enumerate(rows[start : start + len(batch)])]
+            start += len(batch)
+
+
+def _generate(
+    rows: Sequence[Row], source: Source, batch_size: int, files: _ShardFiles, encoders: ThreadPoolExecutor
+) -> Iterator[list[_Encoded]]:
+    """Generates the images of rows and yields each batch of rows with the tasks that encode its images."""
     pieces: deque[Future[list[bytes]]] = deque()
+    for first in range(0, len(rows), batch_size):
+        batch = rows[first : first + batch_size]
+        images = source(batch)
+        height, width = images.shape[1:3]
+        files.set_image_size(width, height)
+        if images.shape != (len(batch), height, width, 3):
+            raise BuildError(f"the generator returned images of shape {images.shape} for {len(batch)} rows")
+        encoded: list[_Encoded] = []
+        for start in range(0, len(batch), PIECE):
+            part = batch[start : start + PIECE]
+            pieces.append(encoders.submit(files.encode, images[start : start + PIECE], part))
+            encoded += [(row, pieces[-1], position) for position, row in enumerate(part)]
+        _wait(pieces, max(PIECES, len(batch) // PIECE))
+        yield encoded
+
+
+def _write(batches: Iterable[list[_Encoded]], files: _ShardFiles, advance: Advance) -> None:
+    """Writes rows, one row group at a time, while the next ones are generated and encoded."""
+    ready: list[_Encoded] = []
     writes: deque[Future[None]] = deque()
-    shape = None
-    with ThreadPoolExecutor(ENCODERS) as encoders, ThreadPoolExecutor(1) as writer:
-        for first in range(0, len(rows), batch_size):
-            batch = [plan.row(idx) for idx in rows[first : first + batch_size]]
-            images = source(batch)
-            if shape is None:
-                shape = images.shape[1:]
-                files.set_image_size(shape)
-            if images.shape != (len(batch), *shape):
-                raise BuildError(f"the generator returned images of shape {images.shape}, not {(len(batch), *shape)}")
-            for start in range(0, len(batch), PIECE):
-                part = batch[start : start + PIECE]
-                pieces.append(encoders.submit(files.encode, images[start : start + PIECE], part))
-                ready += [(row, pieces[-1], position) for position, row in enumerate(part)]
-            _wait(pieces, max(PIECES, len(batch) // PIECE))
+    with ThreadPoolExecutor(1) as writer:
+        for batch in batches:
+            ready += batch
             while len(ready) >= ROW_GROUP:
                 _wait(writes, 0)
                 writes.append(writer.submit(files.write_group, ready[:ROW_GROUP]))

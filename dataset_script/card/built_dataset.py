@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_suffix(".md")
 
 def write_built_card(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> None:
     """Writes the card of a folder whose shards are all complete."""
-    write_text(folder.card, f"---\n{card_metadata(folder)}\n---\n\n{_body(folder, plan)}")
+    write_text(folder.card, f"---\n{card_metadata(folder, samples=True)}\n---\n\n{_body(folder, plan)}")
 
 
 def _body(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> str:
@@ -33,7 +33,7 @@ def _body(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> str:
         format=FORMATS[record.image_format].title,
         image_format=record.image_format,
         dtype=record.dtype,
-        size="x".join(map(str, folder.read_manifest(0)["files"]["default"]["image_size"])),
+        size="x".join(map(str, folder.read_manifest(folder.record.shards[0])["files"]["default"]["image_size"])),
         dr_grades=list(get_label("dr_grade").values),
         label_table=label_table(count_labels(folder)),
         stratum_table=stratum_table(plan, record.num_rows),

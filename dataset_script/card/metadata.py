@@ -10,7 +10,8 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
 from ..build.folder import BuildFolder
-from ..schema import FOLDERS, config_features
+from ..build.sample_configs import sample_manifest
+from ..schema import FOLDERS, config_features, config_folder, sample_configs
 
 SIZES = (
     (1_000, "n<1K"),
@@ -22,9 +23,17 @@ SIZES = (
 )
 TAGS = ["medical", "ophthalmology", "fundus", "retina", "synthetic", "diffusion"]
 
+# The facts of the files of a split, see `ParquetFile.facts`.
+Files = list[dict[str, Any]]
 
-def card_metadata(folder: BuildFolder[Any]) -> DatasetCardData:
-    """Returns the metadata of a dataset whose shards are all complete."""
+
+def card_metadata(folder: BuildFolder[Any], samples: bool = False) -> DatasetCardData:
+    """Returns the metadata of a dataset whose shards are all complete.
+
+    Args:
+        folder: the dataset.
+        samples: whether it has the sample configurations.
+    """
     data = DatasetCardData(
         license="cc-by-nc-sa-4.0",
         pretty_name=dataset_name(folder),
@@ -34,9 +43,14 @@ def card_metadata(folder: BuildFolder[Any]) -> DatasetCardData:
         annotations_creators=["machine-generated"],
         source_datasets=["original"],
     )
-    configs = {config: {"data_files": f"{subfolder}/*.parquet"} for config, subfolder in FOLDERS.items()}
+    described = {config: _split_files(folder, config) for config in FOLDERS}
+    if samples:
+        for config in sample_configs(folder.record.num_rows):
+            described[config] = {split: [facts] for split, facts in (sample_manifest(folder, config) or {}).items()}
+    configs = {config: {"data_files": _data_files(config, list(splits))} for config, splits in described.items()}
     MetadataConfigs({**configs, "default": {**configs["default"], "default": True}}).to_dataset_card_data(data)
-    DatasetInfosDict({config: _info(folder, config) for config in FOLDERS}).to_dataset_card_data(data)
+    infos = {config: _info(config, splits) for config, splits in described.items()}
+    DatasetInfosDict(infos).to_dataset_card_data(data)
     return data
 
 
@@ -50,12 +64,24 @@ def size_category(num_rows: int) -> str:
     return next((name for bound, name in SIZES if num_rows < bound), "100M<n<1B")
 
 
-def _info(folder: BuildFolder[Any], config: str) -> DatasetInfo:
-    manifests = [folder.manifest(shard) or {} for shard in range(folder.record.num_shards)]
-    size = sum(manifest[config]["arrow_bytes"] for manifest in manifests)
+def _data_files(config: str, splits: list[str]) -> list[dict[str, str]]:
+    return [{"split": split, "path": f"{config_folder(config)}/{split}-*.parquet"} for split in splits]
+
+
+def _split_files(folder: BuildFolder[Any], config: str) -> dict[str, Files]:
+    files: dict[str, Files] = {split: [] for split in folder.record.splits}
+    for shard in folder.record.shards:
+        files[shard.split].append((folder.manifest(shard) or {})[config])
+    return files
+
+
+def _info(config: str, splits: dict[str, Files]) -> DatasetInfo:
+    sizes = {split: sum(file["arrow_bytes"] for file in files) for split, files in splits.items()}
+    rows = {split: sum(file["rows"] for file in files) for split, files in splits.items()}
+    infos = {split: SplitInfo(split, num_bytes=sizes[split], num_examples=rows[split]) for split in splits}
     return DatasetInfo(
         features=config_features(config),
-        splits=SplitDict({"train": SplitInfo("train", num_bytes=size, num_examples=folder.record.num_rows)}),
-        download_size=sum(manifest[config]["bytes"] for manifest in manifests),
-        dataset_size=size,
+        splits=SplitDict(infos),
+        download_size=sum(file["bytes"] for files in splits.values() for file in files),
+        dataset_size=sum(sizes.values()),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ import yaml
 
 from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
 
+from .interleave import interleave, largest_remainder
 from .plan_file import Distribution, Stratum, read_plan_file
+from .splits import split_numbers
 
 DEFAULT_PLAN = Path(__file__).parents[1] / "plans" / "synfundus-1m.yaml"
 # The order of strata repeats after this many rows, if the plan gives shares; shares are rounded to 1/CYCLE.
@@ -54,17 +56,19 @@ class ConditionPlan:
         seed: of all draws.
         strata: the kinds of rows.
         num_rows: the number of rows of the whole dataset; None if the plan gives none. Rows do not depend on it.
+        splits: split to its share of all rows. Rows do not depend on it, and it is not part of `hash`.
     """
 
     seed: int
     strata: tuple[Stratum, ...]
     num_rows: int | None = None
+    splits: Mapping[str, float] = field(default_factory=lambda: {"train": 1.0})
     _order: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         counts = [stratum.count for stratum in self.strata if stratum.count is not None]
-        order = _interleave(counts or _largest_remainder([stratum.share for stratum in self.strata]))
-        object.__setattr__(self, "_order", order)
+        shares = [stratum.share for stratum in self.strata]
+        object.__setattr__(self, "_order", interleave(counts or largest_remainder(shares, CYCLE)))
 
     @property
     def hash(self) -> str:
@@ -98,6 +102,15 @@ class ConditionPlan:
         labels |= {name: _draw(distribution, uniform[name]) for name, distribution in stratum.labels.items()}
         return Row(idx, stratum.name, complete_condition(labels), int(words[0]) >> 1)
 
+    def split_rows(self, num_rows: int) -> dict[str, np.ndarray]:
+        """Returns the numbers of the first `num_rows` rows by split, ascending; splits without rows are omitted.
+
+        The rows of a split of a smaller dataset are the first ones of that split in a larger dataset.
+        """
+        numbers = split_numbers(self._order, self.splits, num_rows)
+        rows = {split: np.flatnonzero(numbers == number) for number, split in enumerate(self.splits)}
+        return {split: idx for split, idx in rows.items() if len(idx)}
+
     def stratum_counts(self, num_rows: int) -> dict[str, int]:
         """Returns the number of rows of each stratum among the first `num_rows`, by name, in the order of the plan."""
         cycles, rest = divmod(num_rows, self.cycle)
@@ -130,7 +143,8 @@ def plan_text(path: Path, plan: ConditionPlan) -> str:
         joint = {"joint": stratum.joint.content()} if stratum.joint else {}
         strata.append({"name": stratum.name, **size, "labels": labels, **joint})
     rows = {} if plan.num_rows is None else {"rows": plan.num_rows}
-    return yaml.safe_dump({"seed": plan.seed, **rows, "strata": strata}, sort_keys=False)
+    content = {"seed": plan.seed, **rows, "splits": dict(plan.splits), "strata": strata}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _content(stratum: Stratum) -> dict[str, Any]:
@@ -141,29 +155,6 @@ def _content(stratum: Stratum) -> dict[str, Any]:
     if stratum.joint is not None:
         content["joint"] = stratum.joint.content()
     return content
-
-
-def _interleave(counts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns the stratum number of each row of a cycle; shape (sum of counts,).
-
-    Independent draws would omit a stratum of 1 % from every second dataset of 64 rows. Instead the k-th of the q rows
-    of a stratum gets the position k/q in the cycle, and rows are sorted by position. The first rows are one of each
-    stratum in the order of the plan; after that, the rows of each stratum are evenly spaced. So the first rows of a
-    dataset contain all strata, with shares that are exact to within a few rows.
-    """
-    strata = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    wanted = np.concatenate([np.arange(count) / count for count in counts])
-    return strata[np.lexsort((strata, wanted))]
-
-
-def _largest_remainder(shares: Sequence[float]) -> np.ndarray:
-    """Returns the number of rows of each stratum in a cycle: integers of 1 or more that sum to CYCLE."""
-    exact = np.asarray(shares) / np.sum(shares) * CYCLE
-    counts = np.maximum(np.floor(exact + 1e-6).astype(int), 1)
-    missing = CYCLE - int(counts.sum())
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[:missing]] += 1
-    return counts
 
 
 def _draw(distribution: Distribution, uniform: float) -> int:

@@ -17,17 +17,20 @@ import yaml
 
 from pipeline_synfundus.labels import EYE_SIDE, ConditionError, get_label, parse_value
 
+from ..schema import SPLITS
 from .joint import Joint, JointError, parse_joint
 from .rules import ContradictionError, Distribution, check_rules
 from .strict_yaml import find_line, load_yaml
 
-PLAN_FIELDS = ("seed", "strata", "rows")
+PLAN_FIELDS = ("seed", "strata", "rows", "splits")
 STRATUM_FIELDS = ("name", "share", "count", "labels", "joint")
-OPTIONAL = ("rows", "share", "count", "labels", "joint")
+OPTIONAL = ("rows", "splits", "share", "count", "labels", "joint")
 # Shares and probabilities are typed with a few decimals: their sum may deviate from 1 by rounding only.
 SUM_TOLERANCE = 1e-6
 # A stratum with a smaller share would have no row in a cycle of `condition_plan.CYCLE` rows.
 SMALLEST_SHARE = 1e-4
+# A split with a smaller share would have no row in the sequence of `splits.SEQUENCE` rows.
+SMALLEST_SPLIT = 1e-3
 # The default of every stratum: the eye side is independent of the findings.
 EITHER_EYE = {0: 0.5, 1: 0.5}
 
@@ -73,11 +76,13 @@ class PlanContent(NamedTuple):
         seed: seed of all draws.
         strata: the kinds of rows.
         num_rows: the number of rows of the whole dataset; None if the plan gives none.
+        splits: split to its share of all rows; they sum to 1.
     """
 
     seed: int
     strata: tuple[Stratum, ...]
     num_rows: int | None
+    splits: dict[str, float]
 
 
 def read_plan_file(path: str | Path) -> PlanContent:
@@ -126,7 +131,8 @@ def parse_plan(content: Any, folder: Path = Path()) -> PlanContent:
     if not counted:
         _check_sum("the shares of the strata", [stratum["share"] for stratum in strata], ("strata",))
     parsed = tuple(_parse_stratum(number, stratum, total, folder) for number, stratum in enumerate(strata))
-    return PlanContent(seed, parsed, _parse_rows(content.get("rows"), int(total) if counted else None))
+    num_rows = _parse_rows(content.get("rows"), int(total) if counted else None)
+    return PlanContent(seed, parsed, num_rows, _parse_splits(content.get("splits", {"train": 1.0})))
 
 
 def _parse_rows(rows: Any, counted: int | None) -> int | None:
@@ -137,6 +143,22 @@ def _parse_rows(rows: Any, counted: int | None) -> int | None:
     if counted is not None and rows != counted:
         raise PlanError(f"rows is {rows}, but the counts of the strata sum to {counted}; leave rows out", ("rows",))
     return rows
+
+
+def _parse_splits(splits: Any) -> dict[str, float]:
+    """Returns the shares of the splits, in the order of `SPLITS`."""
+    if not isinstance(splits, Mapping) or "train" not in splits:
+        raise PlanError(
+            f"splits is {splits!r}, but must be a mapping with train and other splits to shares", ("splits",)
+        )
+    for split, share in splits.items():
+        place = ("splits", split)
+        if split not in SPLITS:
+            raise PlanError(f"splits: unknown split {split!r}; allowed are {', '.join(SPLITS)}", place)
+        if not _is_number(share) or not SMALLEST_SPLIT <= share <= 1:
+            raise PlanError(f"splits: {split} is {share!r}, but must be a number from {SMALLEST_SPLIT} to 1", place)
+    _check_sum("the shares of the splits", list(splits.values()), ("splits",))
+    return {split: float(splits[split]) for split in SPLITS if split in splits}
 
 
 def _check_stratum(number: int, content: Any, strata: list) -> None:

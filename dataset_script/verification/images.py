@@ -19,7 +19,7 @@ from synfundus.cores import available_cores
 
 from ..build.folder import BuildFolder
 from ..build.image_format import FORMATS, image_facts, read_facts
-from ..build.record import GenerationRecord
+from ..build.record import GenerationRecord, Shard
 from .checks import Checks
 
 # A sample is taken from this many row groups, because each has to be read completely. A larger sample uses more row
@@ -55,10 +55,10 @@ def _shape(image_format: str, mode: str, size: Sequence[int]) -> str:
     return f"{image_format} {mode} {size[0]}x{size[1]}"
 
 
-def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[int, list[tuple[int, list[int]]]]:
+def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[Shard, list[tuple[int, list[int]]]]:
     """Returns a random sample of images: shard number to row groups and positions in them."""
     groups = []
-    for shard in range(folder.record.num_shards):
+    for shard in folder.record.shards:
         try:
             metadata = pq.read_metadata(folder.file("default", shard))
         except (OSError, pa.ArrowException):
@@ -66,7 +66,7 @@ def choose_sample(folder: BuildFolder[GenerationRecord], sample: int) -> dict[in
         groups += [(shard, group, metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
     random.shuffle(groups)
     groups = groups[: max(SAMPLED_GROUPS, sample // IN_A_GROUP)]
-    chosen: dict[int, list[tuple[int, list[int]]]] = {}
+    chosen: dict[Shard, list[tuple[int, list[int]]]] = {}
     left = sample
     for number, (shard, group, rows) in enumerate(sorted(groups, key=lambda entry: entry[2])):  # short row groups first
         part = min(rows, math.ceil(left / (len(groups) - number)))
@@ -90,11 +90,11 @@ class ImageChecker:
         self._digests = bytearray()
         self._seen: list[int] = []
 
-    def check_shard(self, shard: int, idx: np.ndarray | None, chosen: Chosen | None) -> None:
+    def check_shard(self, shard: Shard, idx: np.ndarray | None, chosen: Chosen | None) -> None:
         """Checks the images of a shard.
 
         Args:
-            shard: its number.
+            shard: the shard.
             idx: the numbers of its rows; if None, because they could not be read, nothing is checked.
             chosen: the images to check, see `choose_sample`; all if None.
         """
@@ -131,7 +131,7 @@ class ImageChecker:
             self._seen.append(idx)
             self._digests += look.digest
 
-    def _state(self, shard: int) -> str:
+    def _state(self, shard: Shard) -> str:
         """Returns the format of a shard's images according to its manifest, which must be the same in all shards."""
         try:
             size = self._folder.read_manifest(shard)["files"]["default"]["image_size"]
@@ -140,7 +140,7 @@ class ImageChecker:
             return "the format in the manifest, which cannot be read"
         self._stated = self._stated or stated
         if stated != self._stated:
-            self._checks.images.add(f"shard {shard} has {stated}, but earlier ones have {self._stated}")
+            self._checks.images.add(f"shard {shard.name} has {stated}, but earlier ones have {self._stated}")
         return stated
 
     def check_identical(self) -> None:

@@ -70,7 +70,7 @@ def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_s
     command = [sys.executable, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        wait_for(broken / ".build" / f"0000{shard}-of-00060.json", process)
+        wait_for(broken / ".build" / f"train-0000{shard}.json", process)
         process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
         if stop == signal.SIGINT:
@@ -79,7 +79,7 @@ def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_s
             assert "Traceback" not in errors
         else:
             assert process.returncode == -signal.SIGKILL
-    written = {path: path.stat().st_mtime_ns for path in (broken / ".build").glob("0*.json")}
+    written = {path: path.stat().st_mtime_ns for path in (broken / ".build").glob("train-*.json")}
     assert 3 <= len(written) < count
     assert not (broken / "README.md").exists()
     shutil.unpack_archive(release / "00.zip", release / "00")
@@ -125,7 +125,7 @@ def test_a_bad_image_blocks_only_its_shard_and_can_be_replaced(release, tmp_path
     assert "2 bad images" in message
     assert "02/3.png (idx 3) is truncated" in message
     assert "02/4.png (idx 4) is truncated" in message
-    assert set(parquet(out)) == {"data/train-00000-of-00003.parquet", "labels/train-00000-of-00003.parquet"}
+    assert set(parquet(out)) == {f"{folder}/train-00000.parquet" for folder in ("data", "labels", "index")}
     assert not (out / "README.md").exists()
     for idx in (3, 4):
         (release / "02" / f"{idx}.png").write_bytes(png(idx))
@@ -161,7 +161,7 @@ def test_two_conversions_at_once_make_one_dataset(tmp_path):
     assert main([*command[3:], "--out", str(alone)]) == 0
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     assert parquet(shared) == parquet(alone)
-    assert len(parquet(shared)) == 40
+    assert len(parquet(shared)) == 60
 
 
 def test_a_disk_that_is_too_small_is_detected_first(release, tmp_path, capsys, monkeypatch):

@@ -71,7 +71,7 @@ def test_rows_match_the_plan(dataset_dir):
 
 def test_one_parquet_file_alone_knows_types_and_value_names(dataset_dir):
     shards = sorted((dataset_dir / "data").iterdir())
-    assert [shard.name for shard in shards] == [f"train-0000{shard}-of-00003.parquet" for shard in range(3)]
+    assert [shard.name for shard in shards] == [f"train-0000{shard}.parquet" for shard in range(3)]
     schema = pq.read_schema(shards[-1])
     features = datasets.Features.from_arrow_schema(schema)
     assert str(schema.field("image").type) == "struct<bytes: binary, path: string>"
@@ -111,8 +111,21 @@ def test_images_differ(dataset_dir):
     assert len(images) == 40
 
 
-def test_a_smaller_dataset_in_other_shards_is_the_beginning(dataset_dir, tiny_pipeline_dir, tmp_path):
-    options = ["--shard-rows", "5", "--batch-size", "3", "--num-inference-steps", "2", "--device", "cpu"]
+def test_a_smaller_dataset_in_other_shards_is_the_beginning(
+    dataset_dir, tiny_pipeline_dir, single_split_plan, tmp_path
+):
+    options = [
+        "--plan",
+        str(single_split_plan),
+        "--shard-rows",
+        "5",
+        "--batch-size",
+        "3",
+        "--num-inference-steps",
+        "2",
+        "--device",
+        "cpu",
+    ]
     assert (
         main(["--num-rows", "12", "--out", str(tmp_path / "small"), "--model", str(tiny_pipeline_dir), *options]) == 0
     )
@@ -124,7 +137,7 @@ def test_a_smaller_dataset_in_other_shards_is_the_beginning(dataset_dir, tiny_pi
 
 
 def test_manifests_and_plan_are_kept(dataset_dir, record):
-    manifests = [json.loads(path.read_text()) for path in sorted((dataset_dir / ".build").glob("0*.json"))]
+    manifests = [json.loads(path.read_text()) for path in sorted((dataset_dir / ".build").glob("train-*.json"))]
     assert [(manifest["first_row"], manifest["rows"]) for manifest in manifests] == [(0, 16), (16, 16), (32, 8)]
     assert {file["file"] for manifest in manifests for file in manifest["files"].values()} == set(parquet(dataset_dir))
     assert load_plan(dataset_dir / "plan.yaml").hash == record["plan_hash"] == load_plan().hash
@@ -168,7 +181,7 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
     place: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
         process = subprocess.Popen([*command, str(broken)], **place, stderr=subprocess.PIPE, text=True)
-        wait_for(broken / ".build" / f"0000{shard}-of-00006.json", process)
+        wait_for(broken / ".build" / f"train-0000{shard}.json", process)
         process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
         if stop == signal.SIGINT:
@@ -177,7 +190,7 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
             assert "Traceback" not in errors
         else:
             assert process.returncode == -signal.SIGKILL
-    complete = sorted(path.stem for path in (broken / ".build").glob("0*.json"))
+    complete = sorted(path.stem for path in (broken / ".build").glob("train-*.json"))
     assert 3 <= len(complete) < 6
     assert not (broken / "README.md").exists()
     written = {name: (broken / f"data/train-{name}.parquet").stat().st_mtime_ns for name in complete}
@@ -185,7 +198,7 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
     for folder in (broken, unbroken):
         subprocess.run([*command, str(folder)], **place, check=True)
     assert parquet(broken) == parquet(unbroken)
-    assert len(parquet(broken)) == 12
+    assert len(parquet(broken)) == 18
     assert datasets.load_dataset(str(broken), "labels", split="train")["idx"][:] == list(range(36))
     assert {name: (broken / f"data/train-{name}.parquet").stat().st_mtime_ns for name in complete} == written
 
@@ -193,11 +206,11 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
 def test_a_missing_truncated_or_half_written_shard_is_built_again(dataset_dir, build_arguments, tmp_path):
     folder = tmp_path / "synfundus-1m"
     shutil.copytree(dataset_dir, folder)
-    lost, cut = folder / "labels/train-00000-of-00003.parquet", folder / "data/train-00001-of-00003.parquet"
+    lost, cut = folder / "labels/train-00000.parquet", folder / "data/train-00001.parquet"
     lost.unlink()
     cut.write_bytes(cut.read_bytes()[:1000])
-    (folder / ".build/00002-of-00003.json").write_text("{")
-    (folder / "data/.train-00002-of-00003.parquet.tmp").write_bytes(b"half")
+    (folder / ".build/train-00002.json").write_text("{")
+    (folder / "data/.train-00002.parquet.tmp").write_bytes(b"half")
     assert main([*build_arguments, "--out", str(folder)]) == 0
     assert files(folder) == files(dataset_dir)
 

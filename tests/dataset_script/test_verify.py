@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from dataset_script.build.image_index import image_ranges
 from dataset_script.verify import main
 from synfundus.files import file_sha256
 
+PLAIN: dict[str, Any] = {"compression": "none", "use_dictionary": False}
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,19 +32,23 @@ def problems(capsys, folder, *options) -> dict[str, int]:
     lines = capsys.readouterr().out.splitlines()
     body = lines[1 : lines.index("") if "" in lines else -1]
     found = {line[:40].strip(): 0 if line.split()[-1] == "-" else int(line.split()[-1]) for line in body}
-    assert len(found) == 10
+    assert len(found) == 12
     assert status == (1 if any(found.values()) else 0)
     return {name: count for name, count in found.items() if count}
 
 
 def rewrite(folder, shard, edit, config="default"):
     """Changes the table of a shard, and the manifest with it, as a faulty writer would leave them."""
-    manifest_file = folder / ".build" / f"0000{shard}-of-00003.json"
+    manifest_file = folder / ".build" / f"train-0000{shard}.json"
     manifest = json.loads(manifest_file.read_text())
-    file = folder / manifest["files"][config]["file"]
-    table = edit(pq.read_table(file))
-    pq.write_table(table, file, row_group_size=7)
-    manifest["files"][config] |= {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    files = {name: folder / described["file"] for name, described in manifest["files"].items()}
+    pq.write_table(edit(pq.read_table(files[config])), files[config], row_group_size=7, **PLAIN)
+    index = pq.read_table(files["index"])
+    for place, values in zip(("offset", "size"), zip(*image_ranges(files["default"]), strict=True), strict=True):
+        index = set_column(index, place, lambda earlier, found=values: [*found, *earlier[len(found) :]])
+    pq.write_table(index, files["index"])
+    for name, file in files.items():
+        manifest["files"][name] |= {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
     manifest_file.write_text(json.dumps(manifest))
 
 
@@ -75,7 +82,7 @@ def test_the_command_prints_how_much_it_checked(dataset_dir):
     command = [sys.executable, "-m", "dataset_script.verify", str(dataset_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
-    for line in ("3 shards", "6 files", "80 rows", "40 images", "sound."):
+    for line in ("3 shards", "9 files", "120 rows", "40 images", "sound."):
         assert line in done.stdout, done.stdout
 
 
@@ -86,7 +93,7 @@ def test_a_sample_has_the_requested_size(dataset_dir, capsys, sample):
 
 
 def test_one_changed_byte_is_found(copied, capsys):
-    file = copied / "data/train-00001-of-00003.parquet"
+    file = copied / "data/train-00001.parquet"
     content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 1
     file.write_bytes(content)
@@ -95,21 +102,21 @@ def test_one_changed_byte_is_found(copied, capsys):
 
 
 def test_a_truncated_file_is_found(copied, capsys):
-    file = copied / "labels/train-00002-of-00003.parquet"
+    file = copied / "labels/train-00002.parquet"
     file.write_bytes(file.read_bytes()[:-10])
     found = problems(capsys, copied)
     assert found == {"shards match their manifests": 1, "columns and their types": 1}
 
 
-@pytest.mark.parametrize("lost", ["data/train-00000-of-00003.parquet", ".build/00001-of-00003.json"])
+@pytest.mark.parametrize("lost", ["data/train-00000.parquet", ".build/train-00001.json"])
 def test_a_missing_file_is_found(copied, capsys, lost):
     (copied / lost).unlink()
     assert problems(capsys, copied)["shards match their manifests"] == 1
 
 
 def test_an_extra_file_is_found(copied, capsys):
-    shutil.copy(copied / "data/train-00000-of-00003.parquet", copied / "data/train-00003-of-00003.parquet")
-    (copied / "labels/.train-00000-of-00003.parquet.tmp").write_bytes(b"half")
+    shutil.copy(copied / "data/train-00000.parquet", copied / "data/train-00003.parquet")
+    (copied / "labels/.train-00000.parquet.tmp").write_bytes(b"half")
     assert problems(capsys, copied) == {"card, plan and no other files exist": 2}
 
 

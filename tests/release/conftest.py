@@ -54,10 +54,10 @@ def model_dir(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def dataset_dir(model_dir: Path) -> Path:
+def dataset_dir(model_dir: Path, single_split_plan: Path) -> Path:
     """A dataset of 40 rows in 3 shards, made by the tiny model; tests do not change it."""
     folder = model_dir.parent / "synfundus-1m"
-    build = ["--num-rows", "40", "--shard-rows", "16", "--num-inference-steps", "2"]
+    build = ["--num-rows", "40", "--shard-rows", "16", "--num-inference-steps", "2", "--plan", str(single_split_plan)]
     assert generate([*build, "--model", str(model_dir), "--out", str(folder)]) == 0
     return folder
 

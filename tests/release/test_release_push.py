@@ -87,7 +87,7 @@ def test_a_dry_run_lists_files_sizes_and_commits_and_sends_nothing(
 ) -> None:
     done = run_push(hub, tmp_path, *published.arguments, "--dry-run", token=None)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"commit 1  add +0\.\d{3} MB  data/train-00000-of-00003\.parquet", done.stdout)
+    assert re.search(r"commit 1  add +0\.\d{3} MB  data/train-00000\.parquet", done.stdout)
     assert re.search(r"dataset lab/synfundus-1m: 10 files to change, \d\.\d MB, 1 commits", done.stdout)
     assert {entry.method for entry in hub.requests} <= {"GET", "POST"}
     assert {entry.path for entry in hub.requests if entry.method == "POST"} <= {"/api/validate-yaml"}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dataset_script.build.folder import open_build
 from dataset_script.build.record import GenerationRecord
 from dataset_script.build.workers import build_with_workers
 from dataset_script.errors import BuildError
-from dataset_script.plan.condition_plan import load_plan
+from dataset_script.plan.condition_plan import ConditionPlan, load_plan
 
 SHARD_ROWS, SHARDS, SIZE = 12, 8, 24
 
@@ -35,6 +36,10 @@ def make_source(pause, killed, device):
     return partial(make_images, pause, killed)
 
 
+def single_split_plan() -> ConditionPlan:
+    return replace(load_plan(), splits={"train": 1.0})
+
+
 def record(plan_hash: str) -> GenerationRecord:
     return GenerationRecord(
         plan_hash=plan_hash,
@@ -42,6 +47,7 @@ def record(plan_hash: str) -> GenerationRecord:
         generator_revision="0",
         num_rows=SHARD_ROWS * SHARDS,
         shard_rows=SHARD_ROWS,
+        splits={"train": SHARD_ROWS * SHARDS},
         num_inference_steps=1,
         guidance_scale=1.0,
         dtype="float32",
@@ -50,7 +56,7 @@ def record(plan_hash: str) -> GenerationRecord:
 
 
 def main(out: str, workers: str, pause: str, killed: str = "") -> None:
-    plan = load_plan()
+    plan = single_split_plan()
     folder = open_build(Path(out), record(plan.hash))
     source = partial(make_source, float(pause), Path(killed) if killed else None)
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from light_build import SHARD_ROWS, SHARDS, make_source, record
+from light_build import SHARD_ROWS, SHARDS, make_source, record, single_split_plan
 
 from dataset_script.build.folder import BuildFolder, open_build
 from dataset_script.build.shards import build_missing_shards
@@ -41,7 +41,7 @@ def begin(folder: Path) -> BuildFolder:
 
 
 def build_here(folder: Path) -> None:
-    build_missing_shards(begin(folder), load_plan(), make_source(0.0, None, "cpu"), 4)
+    build_missing_shards(begin(folder), single_split_plan(), make_source(0.0, None, "cpu"), 4)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def unbroken(tmp_path_factory) -> Path:
 def assert_same(folder: Path, unbroken: Path) -> None:
     """The same shards byte for byte, the same manifests, and no lock or partial file."""
     assert parquet(folder) == parquet(unbroken)
-    assert len(parquet(folder)) == 2 * SHARDS
+    assert len(parquet(folder)) == 3 * SHARDS
     assert hidden(folder) == hidden(unbroken)
     assert {path.name for path in (folder / "data").iterdir()} == {path.name for path in (unbroken / "data").iterdir()}
     for name in hidden(folder):
@@ -67,9 +67,9 @@ def test_a_build_killed_repeatedly_completes_the_same_dataset(tmp_path, unbroken
     out, chance = tmp_path / "dataset", random.Random(0)
     kills = 0
     while True:
-        complete = len(list((out / ".build").glob("*-of-*.json"))) if out.exists() else 0
+        complete = len(list((out / ".build").glob("train-*.json"))) if out.exists() else 0
         process = start(out, pause=0.05)
-        while process.poll() is None and len(list((out / ".build").glob("*-of-*.json"))) <= complete:
+        while process.poll() is None and len(list((out / ".build").glob("train-*.json"))) <= complete:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.15))
         if process.poll() is not None:
@@ -131,7 +131,7 @@ def running(process: Path) -> bool:
 def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, unbroken):
     """A limit on the file size stops the writer as a full disk would."""
     out = tmp_path / "dataset"
-    whole = (unbroken / "data" / f"train-00000-of-0000{SHARDS}.parquet").stat().st_size
+    whole = (unbroken / "data" / "train-00000.parquet").stat().st_size
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (whole // 2, whole // 2))
@@ -151,10 +151,10 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, unbroken):
 def test_a_truncated_shard_is_built_again(tmp_path, unbroken):
     out = tmp_path / "dataset"
     build_here(out)
-    cut = out / "data" / f"train-00003-of-0000{SHARDS}.parquet"
+    cut = out / "data" / "train-00003.parquet"
     with open(cut, "r+b") as file:
         file.truncate(1000)
-    assert begin(out).missing_shards() == [3]
+    assert begin(out).missing_shards() == [begin(out).record.shards[3]]
     build_here(out)
     assert_same(out, unbroken)
 
@@ -162,7 +162,7 @@ def test_a_truncated_shard_is_built_again(tmp_path, unbroken):
 def test_the_lock_file_of_a_dead_process_does_not_block(tmp_path, unbroken):
     out = tmp_path / "dataset"
     begin(out)
-    for name in ("build.lock", f"00000-of-0000{SHARDS}.lock", f"00005-of-0000{SHARDS}.lock"):
+    for name in ("build.lock", "train-00000.lock", "train-00005.lock"):
         (out / ".build" / name).write_text("4194304")
     build_here(out)
     with begin(out).locked_folder() as mine:
@@ -172,16 +172,17 @@ def test_the_lock_file_of_a_dead_process_does_not_block(tmp_path, unbroken):
 
 def test_a_build_waits_for_a_shard_that_another_process_builds(tmp_path):
     folder = begin(tmp_path / "dataset")
+    third = folder.record.shards[2]
     build = threading.Thread(target=build_here, args=(folder.path,), daemon=True)
-    with folder.locked_shard(2) as mine:
+    with folder.locked_shard(third) as mine:
         assert mine
         build.start()
         end = time.monotonic() + 60
-        while folder.missing_shards() != [2] and time.monotonic() < end:
+        while folder.missing_shards() != [third] and time.monotonic() < end:
             time.sleep(0.01)
         build.join(timeout=0.3)
         assert build.is_alive()
-        assert folder.missing_shards() == [2]
+        assert folder.missing_shards() == [third]
     build.join(timeout=60)
     assert folder.missing_shards() == []
 
@@ -216,9 +217,9 @@ def test_a_lock_held_elsewhere_is_awaited_only_on_request(tmp_path):
 
 def test_the_manifest_describes_the_files(unbroken):
     folder = begin(unbroken)
-    for shard in range(SHARDS):
+    for shard in folder.record.shards:
         manifest = folder.read_manifest(shard)
-        assert (manifest["first_row"], manifest["rows"]) == (shard * SHARD_ROWS, SHARD_ROWS)
+        assert (manifest["first_row"], manifest["rows"]) == (shard.number * SHARD_ROWS, SHARD_ROWS)
         for config, described in manifest["files"].items():
             assert described["rows"] == SHARD_ROWS
             table = pq.read_table(folder.file(config, shard))

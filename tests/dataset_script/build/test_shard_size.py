@@ -52,6 +52,6 @@ def test_the_size_of_an_image_is_measured_over_the_whole_plan():
 
 def test_the_number_of_shards_counts_a_shorter_last_one():
     def shards(num_rows, shard_rows):
-        return BuildRecord(num_rows=num_rows, shard_rows=shard_rows).num_shards
+        return BuildRecord(num_rows=num_rows, shard_rows=shard_rows, splits={"train": num_rows}).num_shards
 
     assert [shards(10, 5), shards(11, 5), shards(1, 5)] == [2, 3, 1]

@@ -8,7 +8,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from dataset_script.card.metadata import size_category
-from dataset_script.schema import features
+from dataset_script.schema import config_features, features
 from pipeline_synfundus.labels import CONDITION_LABELS
 
 
@@ -27,18 +27,19 @@ def test_the_hub_reads_its_metadata(card):
 def test_datasets_reads_both_configs(card):
     configs = MetadataConfigs.from_dataset_card_data(card.data)
     assert configs == {
-        "default": {"data_files": "data/*.parquet", "default": True},
-        "labels": {"data_files": "labels/*.parquet"},
+        "default": {"data_files": [{"split": "train", "path": "data/train-*.parquet"}], "default": True},
+        "labels": {"data_files": [{"split": "train", "path": "labels/train-*.parquet"}]},
+        "index": {"data_files": [{"split": "train", "path": "index/train-*.parquet"}]},
     }
     assert configs.get_default_config_name() == "default"
 
 
 def test_datasets_reads_features_and_sizes(card, dataset_dir):
     infos = DatasetInfosDict.from_dataset_card_data(card.data)
-    assert list(infos) == ["default", "labels"]
-    for config, folder in (("default", "data"), ("labels", "labels")):
+    assert sorted(infos) == ["default", "index", "labels"]
+    for config, folder in (("default", "data"), ("labels", "labels"), ("index", "index")):
         info = infos[config]
-        assert info.features == features(images=config == "default")
+        assert info.features == config_features(config)
         assert info.splits["train"].num_examples == 40
         assert info.splits["train"].num_bytes == info.dataset_size
         assert info.download_size == sum(file.stat().st_size for file in (dataset_dir / folder).iterdir())
