@@ -83,4 +83,5 @@ def _field(config: str, name: str, feature: Any) -> dict[str, Any]:
         return field | {"dataType": "sc:ImageObject"}
     if isinstance(feature, datasets.ClassLabel):
         field["description"] = ", ".join(f"{value} {text}" for value, text in enumerate(feature.names)) + ", -1 unknown"
-    return field | {"dataType": "sc:Integer"}
+    text = isinstance(feature, datasets.Value) and feature.dtype == "string"
+    return field | {"dataType": "sc:Text" if text else "sc:Integer"}

@@ -113,7 +113,7 @@ def test_a_wrong_model_card_is_refused(model: Folder, old: str, new: str, messag
         ("num_examples: 40", "num_examples: 41", "says 41 rows of the config default, but its 3 files hold 40"),
         ("task_categories:", "no_categories:", "lacks task_categories"),
         ("- name: is_amd", "- name: amd", "has other columns of the config default"),
-        ("data_files: labels/", "data_files: nothing/", "says 40 rows of the config labels, but its 0 files hold 0"),
+        ("path: labels/", "path: nothing/", "says 40 rows of the config labels, but its 0 files hold 0"),
     ],
 )
 def test_a_wrong_dataset_card_is_refused(dataset: Folder, old: str, new: str, message: str) -> None:
