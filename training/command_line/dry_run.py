@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.configuration.config import AutoencoderConfig, OptimizerConfig, TrainingConfig
 from training.configuration.networks import build_autoencoder, build_models
+from training.data.labels import read_codes
 from training.data.order import balanced_weights
-from training.data.prepared import load_source, read_codes
+from training.data.prepared import load_source
 
 # Weights, gradients, AdamW's two moments and the moving average, in float32.
 BYTES_PER_PARAMETER = 5 * 4
@@ -78,7 +79,7 @@ def describe_run(config: TrainingConfig) -> str:
         ConfigError: for a configuration or a source that cannot be used.
     """
     table = load_source(config.data)
-    codes = read_codes(table)
+    codes = read_codes(table, config.data.label_rules)
     lines = []
     if config.autoencoder is not None:
         lines += _report_autoencoder(config.autoencoder)

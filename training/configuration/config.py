@@ -39,6 +39,8 @@ class DataConfig:
         source_column: the column that names the set a photograph comes from; findings are balanced within each set.
         native_size_column: the column with the true side of a photograph in pixels, before it was stored; rows that
             are too small for the resolution are left out of the generator's training.
+        label_rules: labels that follow from other columns: column to value to labels, for example
+            `{quality: {reject: {is_fundus: 0}}}`. They fill in labels that are unknown, see `training.data.labels`.
         validation_share: share of the patients on whom choices are made, in [0, 1).
         test_share: share of the patients on whom results are reported, in [0, 1).
         skip_unusable: whether to leave out photographs that cannot be decoded, as the option `--skip-unusable` does.
@@ -52,6 +54,7 @@ class DataConfig:
     group_column: str | None = None
     source_column: str | None = None
     native_size_column: str | None = None
+    label_rules: dict[str, Any] = field(default_factory=dict)
     validation_share: float = 0.05
     test_share: float = 0.0
     skip_unusable: bool = False

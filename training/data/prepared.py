@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, parse_value
 from pipeline_synfundus.photograph import FIELD_THRESHOLD
 from training.configuration.config import ConfigError, DataConfig
+from training.data.labels import check_rules, read_codes
 from training.data.photographs import write_photographs
 
 PARTS = ("training", "validation", "test")
@@ -88,28 +88,8 @@ def load_source(config: DataConfig) -> Any:
             raise ConfigError(f"data.{field} is {column!r}, but the source has {', '.join(table.column_names)}")
     if len(table) == 0:
         raise ConfigError(f"data.source {config.source!r} has no rows")
+    check_rules(config.label_rules, table.column_names)
     return table.cast_column(config.image_column, datasets.Image(decode=False))
-
-
-def read_codes(table: Any) -> np.ndarray:
-    """Reads the label columns; a column the source lacks is unknown in every row.
-
-    Returns:
-        int8 array of shape (N, 16), -1 unknown.
-
-    Raises:
-        ConfigError: for a value that is not allowed; the message names the row.
-    """
-    codes = np.full((len(table), len(CONDITION_NAMES)), UNKNOWN, dtype=np.int8)
-    for column, name in enumerate(CONDITION_NAMES):
-        if name not in table.column_names:
-            continue
-        for row, value in enumerate(table[name]):
-            try:
-                codes[row, column] = parse_value(name, value)
-            except ConditionError as error:
-                raise ConfigError(f"row {row} of the source: {error}") from None
-    return codes
 
 
 def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> PreparedData:
@@ -126,9 +106,9 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
             message lists all of them. With `config.skip_unusable` they are left out instead.
     """
     columns = [config.image_column, config.group_column, config.source_column, config.native_size_column]
-    read = [config.source, config.name, config.split, columns]
-    if config.skip_unusable:
-        read.append("skip unusable")
+    read: list[Any] = [config.source, config.name, config.split, columns]
+    read += [config.label_rules] if config.label_rules else []
+    read += ["skip unusable"] if config.skip_unusable else []
     key = json.dumps([read, _list_files(Path(config.source)), resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
@@ -156,7 +136,7 @@ def _list_files(folder: Path) -> list[tuple[str, int]]:
 
 def _write_cache(config: DataConfig, resolution: int, folder: Path) -> None:
     table = load_source(config)
-    codes = read_codes(table)
+    codes = read_codes(table, config.label_rules)
     columns = {
         "codes": codes,
         "groups": np.array(_column(table, config.group_column, range(len(table))), dtype=str),
