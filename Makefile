@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine with git, make and Python 3.11 to 3.13:
-#   make demo   makes a small labelled dataset with the bundled weights, loads it back, and draws a contact sheet
+# Two commands on a fresh machine with git, make and Python 3.11 to 3.13:
+#   make demo   generates a small labelled dataset with the bundled weights, loads it and draws a contact sheet
 #   make test   runs the tests
 PYTHON ?= python3
 BIN := .venv/bin
@@ -17,7 +17,7 @@ install: $(INSTALLED)  ## create .venv and install the project in it
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), sys.version' || \
-		{ echo "SynFundus needs Python 3.11 to 3.13; choose one: make PYTHON=python3.12 ..."; exit 1; }
+		{ echo "SynFundus needs Python 3.11 to 3.13. Name another one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
@@ -29,7 +29,7 @@ demo: $(INSTALLED)  ## generate a small dataset with the bundled weights and dra
 space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
 	$(BIN)/python space/app.py
 
-# A file's tests stay together, for what they share; tests/conftest.py puts the longest file first.
+# The tests of a file run in one process and share fixtures. tests/conftest.py starts the longest file first.
 test: $(INSTALLED)  ## run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -42,7 +42,7 @@ $(DATASETS36): Makefile
 test-datasets36: $(INSTALLED) $(DATASETS36)  ## test the loading script with datasets 3.6, which still runs scripts
 	$(BIN)/python -m pytest tests/dataset_script/test_synfundus_1m.py -k datasets_36
 
-# Without its dependencies: torchvision, which the compared functions do not use, must fit the build of torch.
+# Without its dependencies: torchvision must match the build of torch, and the compared functions do not use it.
 $(FIDELITY): Makefile | $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ torch-fidelity==0.4.0
 	@touch $@
@@ -56,5 +56,5 @@ quality: $(INSTALLED)  ## lint, check types and who imports whom
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo --no-cache
 
-clean:  ## remove what the commands above made, except training runs
+clean:  ## remove the results of the commands above, except training runs
 	rm -rf .venv .venv-datasets36 $(FIDELITY) synfundus-1m contact-sheet.png

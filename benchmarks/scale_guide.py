@@ -1,8 +1,8 @@
-"""Writes `docs/scale.md`: what a million rows cost, computed from the rates that `scale_rates` measured.
+"""Writes `docs/scale.md`: the cost of a million rows, computed from the rates that `scale_rates` measured.
 
 `python -m benchmarks.scale_guide benchmarks/results/scale-*.json --out docs/scale.md`
 
-Rows do not depend on one another, so that devices add up. Nothing here is measured; every number that is says where.
+Rows are independent, so throughput grows linearly with the number of devices. Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_REQUESTS = 1_000  # of a free account, in five minutes
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file that is not made yet, as `release.upload.group` sees it."""
+    """A file that does not exist yet, with what `release.upload.group` needs to know."""
 
     name: str
     size: int
@@ -38,16 +38,16 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Upload:
-    """What a dataset of a size is for the Hub.
+    """The upload of a dataset of a given size.
 
     Attributes:
-        bytes: in all.
-        files: in the repository, `.gitattributes` among them.
+        bytes: total size.
+        files: in the repository, including `.gitattributes`.
         entries: in its largest folder.
         largest: bytes of the largest file.
-        commits: that a push makes.
-        files_a_commit: in the largest of them.
-        requests: to the Hub's API, at least: what uploads themselves ask for goes to its storage.
+        commits: of a push.
+        files_a_commit: files in the largest commit.
+        requests: lower bound of the requests to the Hub's API; the uploads themselves go to its storage.
     """
 
     bytes: int
@@ -60,7 +60,7 @@ class Upload:
 
 
 def plan_upload(rows: int, bytes_per_image: float, bytes_per_label_row: float) -> Upload:
-    """Computes what the push of a dataset does, by the push's own division into commits."""
+    """Computes the upload of a dataset, with the push's own division into commits."""
     shard_rows = choose_shard_rows(rows, bytes_per_image)
     shards = math.ceil(rows / shard_rows)
     names = [f"train-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
@@ -76,7 +76,7 @@ def plan_upload(rows: int, bytes_per_image: float, bytes_per_label_row: float) -
         largest=max(file.size for file in files),
         commits=len(commits),
         files_a_commit=max(map(len, commits)),
-        # A commit: two to compare, one to validate the card, one to commit. A batch: what is it, and where to.
+        # Per commit: two to compare, one to validate the card, one to commit. Per batch: its upload mode and address.
         requests=4 * len(commits) + 2 * batches,
     )
 
@@ -85,8 +85,8 @@ def write_guide(measured: list[dict[str, Any]], price: float) -> str:
     """Returns the guide's text.
 
     Args:
-        measured: what `scale_rates` wrote, machine by machine.
-        price: of an hour of one GPU, in dollars; an assumption, named as one.
+        measured: the output of `scale_rates`, one entry per machine.
+        price: dollars per GPU hour; an assumption, marked as such in the text.
     """
     files = measured[0]["files"]
     label_row = measured[0]["bytes_per_label_row"]
@@ -117,8 +117,8 @@ def write_guide(measured: list[dict[str, Any]], price: float) -> str:
 
 
 _NO_GPU = (
-    "\n**No GPU has been measured yet.** The figures are those of the machines named; on a GPU, the first command at "
-    "the end of this page measures its rates, and the second writes the page anew with them.\n"
+    "\n**No GPU has been measured yet.** The figures are those of the machines above. On a GPU, the first command at "
+    "the end of this page measures its rates, and the second updates the page.\n"
 )
 
 
@@ -139,7 +139,7 @@ def _generation(rates: dict[str, Any], devices: int, price: float) -> str:
 
 
 def _encoding(rates: dict[str, Any]) -> str:
-    """How many cores keep up with one device."""
+    """The number of cores that encode as fast as one device generates."""
     speed = rates["generator"]["images_per_second"]
     cores = [speed / values["images_per_second_and_core"] for values in rates["files"].values()]
     return _row(rates["machine"], *(f"{number:.2f}" if number >= 0.01 else "under 0.01" for number in cores))
@@ -161,7 +161,7 @@ def _limits(upload: Upload) -> list[str]:
         ("files in a folder", upload.entries, MOST_ENTRIES),
         ("largest file, MB", upload.largest // 10**6, MOST_FILE_BYTES // 10**6),
         ("files in a commit", upload.files_a_commit, MOST_FILES_A_COMMIT),
-        ("requests, all of the push against those of five minutes", upload.requests, MOST_REQUESTS),
+        ("requests of the whole push, and those allowed in five minutes", upload.requests, MOST_REQUESTS),
     ]
     return [_row(what, f"{number:,}", f"{most:,}") for what, number, most in rows]
 
@@ -179,7 +179,7 @@ def _row(*cells: object) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_guide", description=__doc__.splitlines()[0])
-    parser.add_argument("rates", type=Path, nargs="+", help="what scale_rates wrote")
+    parser.add_argument("rates", type=Path, nargs="+", help="output files of scale_rates")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the guide")
     parser.add_argument("--price", type=float, default=3.0, metavar="DOLLARS", help="of a GPU's hour (%(default)s)")
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""Measures, on the machine it runs on, the rates from which `scale_guide` computes a build of a million rows.
+"""Measures the rates of this machine from which `scale_guide` computes the cost of a million rows.
 
 `python -m benchmarks.scale_rates --images SOURCE --out benchmarks/results/scale-MACHINE.json`
 
-The generator is built from a preset with random weights: its speed does not depend on them. Files are encoded from real
-pictures, since their size does depend on what they show; the pictures themselves are not kept.
+The generator is built from a preset with random weights, because its speed does not depend on them. File sizes depend on
+the content, so real images are encoded; they are not kept.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "files": {chosen.title: measure_encoding(pictures, name) for name, chosen in FORMATS.items()},
         "bytes_per_label_row": measure_labels(),
         "sha256_bytes_per_second": measure_hashing(),
-        "pictures": f"{len(pictures)} pictures, resized to {options.resolution} pixels where they had another size",
+        "pictures": f"{len(pictures)} images, resized to {options.resolution} pixels if they had another size",
     }
     options.out.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(rates, indent=2))
 
 
 def machine_name(device: str) -> str:
-    """Returns the GPU's name, or the number and kind of the CPU's cores."""
+    """Returns the GPU's name, or the number and architecture of the CPU cores."""
     if device.startswith("cuda"):
         return f"one {torch.cuda.get_device_name()}"
     return f"{len(os.sched_getaffinity(0))} {platform.machine()} CPU cores"
 
 
 def read_pictures(source: str, resolution: int, number: int) -> list[np.ndarray]:
-    """Returns pictures of any source that `datasets` loads, as squares of a size: uint8, (size, size, 3)."""
+    """Returns the first images of a source that `datasets` loads; uint8 arrays of shape (size, size, 3)."""
     rows = load_dataset(source, split="train", streaming=True).take(number)
     size = (resolution, resolution)
     return [np.asarray(row["image"].convert("RGB").resize(size, Image.Resampling.BICUBIC)) for row in rows]
@@ -81,7 +81,9 @@ def build_pipeline(options: argparse.Namespace) -> SynFundusPipeline:
         path.write_text(yaml.safe_dump({"preset": options.preset, "output_dir": folder, "data": {"source": folder}}))
         config = load_config(path)
     if config.resolution != options.resolution:
-        raise SystemExit(f"the preset {options.preset} makes {config.resolution} pixels, not {options.resolution}")
+        raise SystemExit(
+            f"the preset {options.preset} has {config.resolution} pixels, but --resolution is {options.resolution}"
+        )
     unet, encoder = build_models(config)
     vae = build_autoencoder(config.autoencoder) if config.autoencoder is not None else None
     scheduler = make_scheduler(config.generator.timestep_shift)
@@ -91,7 +93,7 @@ def build_pipeline(options: argparse.Namespace) -> SynFundusPipeline:
 
 
 def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns images a second at the build's settings, for each batch size, and the best of them."""
+    """Returns images per second for each batch size, and the highest of them."""
     pipeline = build_pipeline(options)
     measured = {}
     for batch in tqdm(options.batch_sizes, desc="Generating"):
@@ -111,7 +113,7 @@ def measure_generator(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_encoding(pictures: list[np.ndarray], image_format: str) -> dict[str, float]:
-    """Returns the mean size of an image file in bytes, and how many a second one core encodes."""
+    """Returns the mean size of an image file in bytes, and images per second encoded by one core."""
     facts = image_facts(0, "synfundus-generator", "0123456789abcdef", "0123456789abcdef")
     sizes: list[int] = []
 
@@ -123,20 +125,20 @@ def measure_encoding(pictures: list[np.ndarray], image_format: str) -> dict[str,
 
 
 def measure_labels() -> float:
-    """Returns the bytes of a row without its image, in a Parquet file of the default plan's first rows."""
+    """Returns the bytes per row without its image, in a Parquet file of the first rows of the default plan."""
     plan, buffer = load_plan(DEFAULT_PLAN), io.BytesIO()
     pq.write_table(label_table([plan.row(idx) for idx in range(LABEL_ROWS)]), buffer)
     return buffer.tell() / LABEL_ROWS
 
 
 def measure_hashing() -> float:
-    """Returns the bytes a second that one core hashes, which a push does once to every file."""
+    """Returns the bytes per second that one core hashes; a push hashes every file once."""
     content = bytes(HASHED_BYTES)
     return HASHED_BYTES / seconds_for(lambda: hashlib.sha256(content), 2)
 
 
 def seconds_for(work: Callable[[], object], repeats: int) -> float:
-    """Returns the least time of several runs, after one that warms up."""
+    """Returns the shortest time of several runs, in seconds, after a warm-up run."""
     work()
     times = []
     for _ in range(repeats):
@@ -150,16 +152,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_rates", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--images", required=True, metavar="SOURCE", help="pictures to encode: a folder or a Hub id")
-    add("--num-images", type=int, default=64, metavar="N", help="so many of them (%(default)s)")
-    add("--out", type=Path, required=True, metavar="FILE", help="where the rates are written")
+    add("--images", required=True, metavar="SOURCE", help="images to encode: a folder or a Hub id")
+    add("--num-images", type=int, default=64, metavar="N", help="number of images to encode (%(default)s)")
+    add("--out", type=Path, required=True, metavar="FILE", help="file for the rates")
     add("--preset", default="large-512", help="size of the generator (%(default)s)")
     add("--resolution", type=int, default=512, metavar="N", help="side of its images (%(default)s)")
     add("--num-inference-steps", type=int, metavar="N", help="denoising steps (the pipeline's default)")
     add("--batch-sizes", type=int, nargs="+", default=[16, 64, 128] if cuda else [1, 4], metavar="N")
-    add("--repeats", type=int, default=3 if cuda else 1, metavar="N", help="runs of each; the best counts")
+    add(
+        "--repeats",
+        type=int,
+        default=3 if cuda else 1,
+        metavar="N",
+        help="runs per measurement; the fastest counts",
+    )
     add("--device", default="cuda" if cuda else "cpu", help="torch device (%(default)s)")
-    add("--dtype", default="bfloat16" if cuda else "float32", help="of weights and computation (%(default)s)")
+    add("--dtype", default="bfloat16" if cuda else "float32", help="type of weights and computation (%(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
-"""Loads the Space as visitors do, and prints how it bore it.
+"""Measures the Space under load.
 
-It starts the Space, asks alone for a few default requests (time to the first preview, time to the images), then lets
-several users ask without a pause for some minutes:
+Starts the Space and sends a few requests one after another (time to the first preview, time to the images). Then
+several concurrent users send requests without a pause for some minutes:
 
     python benchmarks/space_load.py --users 10 --seconds 300
 """
@@ -32,7 +32,7 @@ ALONE = 5
 
 @dataclass
 class Tally:
-    """What the requests of all users came to; seconds."""
+    """Times of all requests, in seconds, and the errors."""
 
     first: list[float] = field(default_factory=list)
     finished: list[float] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Tally:
 
 @contextmanager
 def serve() -> Iterator[tuple[str, int, float]]:
-    """Serves the Space on a free port; gives its address, its process id, and the seconds that it took to start."""
+    """Serves the Space on a free port; yields its address, its process id, and its start-up time in seconds."""
     with tempfile.TemporaryDirectory() as files:
         environment = os.environ | {"PYTHONUNBUFFERED": "1", "GRADIO_TEMP_DIR": files}
         began = time.monotonic()
@@ -57,7 +57,7 @@ def serve() -> Iterator[tuple[str, int, float]]:
             else:
                 raise SystemExit("the Space did not start")
             started = time.monotonic() - began
-            # Read on, so that a full pipe never makes the server wait.
+            # Keep reading: the server would block on a full pipe.
             threading.Thread(target=process.stdout.read, daemon=True).start()
             yield found[0], process.pid, started
         finally:
@@ -66,7 +66,7 @@ def serve() -> Iterator[tuple[str, int, float]]:
 
 
 def ask(client: Client, seed: int, images: int, tally: Tally) -> None:
-    """Makes one request with the model's own steps and guidance, and adds it to the tally."""
+    """Sends one request with the default steps and guidance of the model, and adds its times to the tally."""
     began, first = time.monotonic(), 0.0
     try:
         came = 0
@@ -74,8 +74,8 @@ def ask(client: Client, seed: int, images: int, tally: Tally) -> None:
             first = first or time.monotonic() - began
             came = len(answer["images"])
         if came != images:
-            raise RuntimeError(f"{came} images came, but {images} were asked for")
-    except Exception as error:  # whatever happens to a visitor is a result
+            raise RuntimeError(f"{came} images arrived, but {images} were requested")
+    except Exception as error:  # any failure of a request is a result
         with tally.lock:
             tally.errors.append(f"{type(error).__name__}: {error}")
         return
@@ -91,7 +91,7 @@ def memory(process: int) -> float:
 
 
 def load(address: str, process: int, users: int, seconds: float, images: int) -> tuple[Tally, list[float]]:
-    """Lets users ask without a pause; gives their tally, and the server's memory over time in MiB."""
+    """Lets users send requests without a pause; returns their tally, and the server's memory over time in MiB."""
     tally, samples, end = Tally(), [], time.monotonic() + seconds
 
     def visit(user: int) -> None:
@@ -121,11 +121,11 @@ def describe(name: str, seconds: list[float]) -> str:
 
 
 def main() -> None:
-    """Prints a Markdown table of what was measured; exits with 1 if a request failed."""
+    """Prints the measurements as a Markdown table; exits with 1 if a request failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=10, help="concurrent users (default 10)")
-    parser.add_argument("--seconds", type=float, default=300, help="how long they ask (default 300)")
-    parser.add_argument("--images", type=int, default=4, help="images of each request (default 4, as the page's)")
+    parser.add_argument("--seconds", type=float, default=300, help="duration in seconds (default 300)")
+    parser.add_argument("--images", type=int, default=4, help="images per request (default 4, as on the page)")
     options = parser.parse_args()
     with serve() as (address, process, started):
         client, alone = Client(address, verbose=False), Tally()

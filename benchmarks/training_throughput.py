@@ -1,13 +1,13 @@
-"""Training speed against two peers: images per second of the same work, in one run.
+"""Compares the training speed with two other programs: images per second of the same work, in one run.
 
     python -m benchmarks.training_throughput --out benchmarks/results/training-throughput.json
 
-Compared are (a) a plain loop in the manner of diffusers' unconditional example (JPEG files decoded and resized in a
+The peers are (a) a plain loop in the manner of diffusers' unconditional example (JPEG files decoded and resized in a
 `DataLoader`, float32, an unfused AdamW, EMA) and (b) `denoising-diffusion-pytorch` from PyPI
 (`pip install denoising-diffusion-pytorch`), its `Unet` and `GaussianDiffusion` at the width that gives as many
-parameters. All train on pixels of the same resolution in the same batches. The rounds alternate, so that a noisy
-machine is noisy to all. Each has its own defaults: ours `mixed_precision: bf16`, as in our presets. What is left
-of our lead when (a) is told to use bf16 too is measured as well.
+parameters. All train on pixels of the same resolution with the same batch size. The rounds alternate, so that other
+load on the machine affects all. Each uses its own defaults, ours `mixed_precision: bf16` as in the presets. (a) is also
+measured with bf16.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ Step = Callable[[], object]
 
 
 def find_device() -> torch.device:
-    """A GPU where there is one."""
+    """Returns the GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def make_unet(resolution: int, width: int, conditional: bool) -> UNet2DModel:
-    """The network of ours and of (a); ours also takes the labels' embedding."""
+    """Returns the network of ours and of (a); ours also takes the embedding of the labels."""
     return UNet2DModel(
         sample_size=resolution,
         block_out_channels=(width, 2 * width, 2 * width),
@@ -63,7 +63,7 @@ def make_unet(resolution: int, width: int, conditional: bool) -> UNet2DModel:
 
 
 class TimedExamples(Examples):
-    """Examples that note how long the loop waited for them."""
+    """Examples that measure how long the training loop waited for them."""
 
     waited = 0.0
 
@@ -114,7 +114,7 @@ class Photographs(torch.utils.data.Dataset):
 
 
 def endless(files: list[bytes], resolution: int, batch: int) -> Iterator[torch.Tensor]:
-    """Batches without end."""
+    """Yields batches without end."""
     loader = torch.utils.data.DataLoader(Photographs(files, resolution), batch, shuffle=True, drop_last=True)
     while True:
         yield from loader
@@ -147,7 +147,7 @@ def plain_step(files: list[bytes], resolution: int, batch: int, width: int, bf16
 
 
 def stand_in_for_torchvision() -> None:
-    """Lets (b) be imported on a machine without torchvision, which only its own data loading and FID use."""
+    """Makes (b) importable without torchvision, which only its own data loading and FID use."""
     if importlib.util.find_spec("torchvision") is not None:
         return
     for name in ("torchvision", "pytorch_fid", "pytorch_fid.fid_score", "pytorch_fid.inception"):
@@ -157,7 +157,7 @@ def stand_in_for_torchvision() -> None:
 
 
 def ddp_step(files: list[bytes], resolution: int, batch: int, parameters: int) -> tuple[Step, int]:
-    """One step of (b), and the number of its parameters: the width that comes nearest to `parameters`."""
+    """Returns one step of (b) at the width whose number of parameters is nearest to `parameters`, and that number."""
     stand_in_for_torchvision()
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
     from ema_pytorch import EMA
@@ -187,7 +187,7 @@ def ddp_step(files: list[bytes], resolution: int, batch: int, parameters: int) -
 
 
 def measure(steps: dict[str, Step], batch: int, rounds: int, steps_a_round: int) -> dict[str, float]:
-    """The median over the rounds of each one's images per second."""
+    """Returns the median over the rounds of the images per second of each."""
     speeds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():  # warm-up
         step()
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64, help="channels of the network's first level")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4, help="steps a round")
+    parser.add_argument("--steps", type=int, default=4, help="steps per round")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 

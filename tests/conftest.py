@@ -3,13 +3,13 @@
 import os
 import tempfile
 
-# diffusers copies the code of the folders that it loads here, over what another process may be reading.
+# diffusers copies the code of loaded folders here, and would overwrite files that another process is reading.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="synfundus-modules-")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on few cores wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on few cores slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
@@ -39,7 +39,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-# A shell that runs the tests in the background makes them, and all that they start, ignore the interrupts they send.
+# A shell that runs the tests in the background makes them and their child processes ignore interrupts. Undo that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -48,13 +48,13 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Starts with the longest file: the others run beside it."""
+    """Starts the longest file first, so that the others run in parallel with it."""
     items.sort(key=lambda item: item.path.name != "test_train_generator.py")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what `load_dataset` copies out of the user's cache."""
+    """Keeps the copies that `load_dataset` makes out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
         yield
@@ -108,7 +108,7 @@ def tiny_pixel_pipeline() -> SynFundusPipeline:
 
 @pytest.fixture(scope="session")
 def tiny_pipeline_dir(tiny_pipeline: SynFundusPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of `tiny_pipeline`, saved."""
+    """The folder to which `tiny_pipeline` is saved."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline.save_pretrained(folder)
     return folder
@@ -125,9 +125,9 @@ def single_split_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright; tests that need it are skipped where one of them is not there.
+    """Debian's Chromium, driven by Playwright; tests that need it are skipped if either is missing.
 
-    One for all tests: Playwright allows no second one in a process.
+    One browser for all tests: Playwright allows only one per process.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     if not CHROMIUM.exists():

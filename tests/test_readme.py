@@ -30,7 +30,7 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the README's relative paths hold, with a dataset as `make demo` leaves it, but smaller."""
+    """A folder in which the relative paths of the README exist, with a small dataset as of `make demo`."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("pipeline_synfundus", "dataset_script"):
         shutil.copytree(ROOT / name, folder / name)

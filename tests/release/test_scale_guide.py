@@ -1,4 +1,4 @@
-"""The guide to a million rows: its arithmetic, and that it is what the script writes."""
+"""The guide to a million rows: its arithmetic, and that the script writes it."""
 
 import json
 import re
