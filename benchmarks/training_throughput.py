@@ -37,7 +37,7 @@ from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 from training.configuration.config import GeneratorConfig, OptimizerConfig
 from training.data.examples import Examples
 from training.data.order import EpochOrder
-from training.loop.engine import Trainer
+from training.loop.trainer import Trainer
 from training.losses.flow_matching import FlowMatchingLoss
 
 ORIGINAL_PIXELS = 512  # of the JPEG files that the peers decode
@@ -76,13 +76,13 @@ class TimedExamples(Examples):
 
 
 def our_step(images: np.ndarray, batch: int, width: int, folder: Path) -> Step:
-    """One step of `training.loop.engine.Trainer`."""
+    """One step of `training.loop.trainer.Trainer`."""
     resolution = images.shape[1]
     codes = np.zeros((len(images), len(CONDITION_NAMES)), dtype=np.int8)
     unet = make_unet(resolution, width, conditional=True)
     encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), 4 * width)
     optimizer = OptimizerConfig(images=10**9, batch_size=batch, learning_rate=1e-4)
-    examples = TimedExamples(images, codes, np.full(len(codes), "noise"))
+    examples = TimedExamples(images, codes, np.full(len(codes), "noise"), np.arange(len(codes)))
     loss = FlowMatchingLoss(unet, encoder, examples, GeneratorConfig({}, optimizer), shift=1.0)
     trainer = Trainer(
         loss,
@@ -92,8 +92,9 @@ def our_step(images: np.ndarray, batch: int, width: int, folder: Path) -> Step:
         Accelerator(mixed_precision="bf16"),
         0,
         lambda _: {},
+        {},
     )
-    return lambda: trainer._step() and None
+    return lambda: trainer.step(0) and None
 
 
 class Photographs(torch.utils.data.Dataset):

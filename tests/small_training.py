@@ -2,7 +2,14 @@
 
 from typing import Any
 
-FEW = {"images": 16, "batch_size": 8, "warmup_images": 8, "sample_images": 16, "checkpoint_images": 16}
+FEW = {
+    "images": 16,
+    "batch_size": 8,
+    "warmup_images": 8,
+    "cooldown_images": 4,
+    "sample_images": 16,
+    "checkpoint_images": 16,
+}
 SMALL: dict[str, Any] = {
     "preset": "small-256",
     "resolution": 32,

@@ -6,30 +6,35 @@
 The linear part starts as the principal components of patches, or the whole network as `autoencoder.pretrained`. The
 network is trained on random crops of photographs and its latents are scaled; where the configuration has
 `autoencoder.decoder`, the decoder is then trained further by itself against a discriminator. The same command resumes
-an interrupted run. The result is `<output_dir>/vae`, a `FundusAutoencoder`.
+an interrupted run and leaves a finished one as it is; `--finish` makes the result from the newest checkpoints of an
+unfinished run. The result is `<output_dir>/vae`, a `FundusAutoencoder`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from PIL import Image
 
 from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.photograph import FIELD_THRESHOLD
-from synfundus.files import atomic_folder
+from synfundus.files import atomic_folder, locked, write_json
 from synfundus.images import to_images
+from training.card.model_card import RECORD_NAME, was_made_from
 from training.command_line.stage import run_stage
-from training.configuration.config import ConfigError, OptimizerConfig, TrainingConfig
+from training.configuration.config import AutoencoderConfig, ConfigError, TrainingConfig
+from training.configuration.fingerprint import make_fingerprint, weights_digest
 from training.configuration.networks import build_autoencoder
 from training.data.crops import sample_patches
 from training.data.examples import encode_images
 from training.data.order import EpochOrder
-from training.data.prepared import PreparedData, prepare_data
-from training.loop.engine import Trainer, make_accelerator
+from training.data.prepared import prepare_data
+from training.loop.processes import make_accelerator, one_process_at_a_time
+from training.loop.schedule import make_schedule
+from training.loop.trainer import Trainer
 from training.losses.autoencoder_losses import AutoencoderLoss, DecoderLoss
 
 NUM_PATCHES = 20_000
@@ -83,68 +88,112 @@ def scale_latents(vae: FundusAutoencoder, images: np.ndarray) -> None:
     vae.scale_channels(wanted / deviations)
 
 
-def train(config: TrainingConfig) -> Path:
+def train(config: TrainingConfig, finish: bool = False) -> Path:
     """Trains the autoencoder and returns the folder it is saved in.
+
+    Args:
+        config: the run.
+        finish: do not train: make the result from the averaged weights of the newest checkpoints.
 
     Raises:
         ConfigError: if the configuration has no section `autoencoder` or its model cannot be built.
+        CheckpointError: if the run cannot be resumed, or a checkpoint cannot be written.
+        TrainingStopped: if a signal or steps that are not finite end the run early.
     """
     stage = config.autoencoder
     if stage is None:
         raise ConfigError(f"{config.path} has no section `autoencoder`: its generator works on pixels")
-    output = Path(config.output_dir)
-    torch.manual_seed(config.seed)
-    vae = build_autoencoder(stage)
-    if stage.optimizer is None and stage.decoder is None:
-        return _save(vae, output / "vae")
-    accelerator = make_accelerator(config, output / "autoencoder")
-    with accelerator.main_process_first():
-        data = prepare_data(config.data, config.resolution, output / "cache")
-    if config.compile:
-        vae.encoder.compile()
-        vae.decoder.compile()
-    runner = _StageRunner(config, vae, data)
-    if stage.optimizer is not None:
+    run = _AutoencoderRun(config, stage, finish)
+    wanted = [make_schedule(optimizer).images for optimizer in run.optimizers.values()]
+    if not finish and was_made_from(run.folder, run.made_from(wanted)):
+        run.accelerator.print("the run is finished: nothing to do")
+        return run.folder
+    seen = []
+    if "autoencoder" in run.optimizers:
         if stage.pretrained is None:
-            vae.initialize_linear(sample_patches(data, runner.rows, stage, NUM_PATCHES, config.seed))
-        runner.run("autoencoder", AutoencoderLoss(vae, stage, data), stage.optimizer, accelerator)
-        scale_latents(vae, runner.measured)
-    if stage.decoder is not None:
-        accelerator = make_accelerator(config, output / "decoder")
-        runner.run("decoder", DecoderLoss(vae, stage, data), stage.decoder.optimizer, accelerator)
-    if accelerator.is_main_process:
-        _save(vae, output / "vae")
-    accelerator.wait_for_everyone()
-    return output / "vae"
+            run.vae.initialize_linear(sample_patches(run.data, run.rows, stage, NUM_PATCHES, config.seed))
+        seen.append(run.train_stage("autoencoder", AutoencoderLoss(run.vae, stage, run.data)))
+        scale_latents(run.vae, run.measured)
+    if "decoder" in run.optimizers:
+        seen.append(run.train_stage("decoder", DecoderLoss(run.vae, stage, run.data), ("discriminator",)))
+    run.save(seen)
+    return run.folder
 
 
-class _StageRunner:
-    """Trains one stage after the other on the same photographs, and measures each on validation photographs."""
+class _AutoencoderRun:
+    """The autoencoder in training, the photographs that it is trained on, and what its weights depend on."""
 
-    def __init__(self, config: TrainingConfig, vae: FundusAutoencoder, data: PreparedData) -> None:
-        parts = data.split(config.data, config.seed)
-        self.config, self.vae, self.rows = config, vae, parts["training"]
+    def __init__(self, config: TrainingConfig, stage: AutoencoderConfig, finish: bool) -> None:
+        output = Path(config.output_dir)
+        self.config, self.finish, self.folder = config, finish, output / "vae"
+        optimizers = {"autoencoder": stage.optimizer, "decoder": stage.decoder.optimizer if stage.decoder else None}
+        self.optimizers = {name: optimizer for name, optimizer in optimizers.items() if optimizer is not None}
+        self.accelerator = make_accelerator(config, output / next(iter(self.optimizers), "autoencoder"))
+        torch.manual_seed(config.seed)
+        self.vae = build_autoencoder(stage)
+        self._inputs: dict[str, Any] = {}
+        if stage.pretrained is not None:
+            self._inputs["autoencoder.pretrained"] = weights_digest(self.vae)
+        if config.compile:
+            self.vae.encoder.compile()
+            self.vae.decoder.compile()
+        if self.optimizers:
+            self._load_photographs()
+
+    def _load_photographs(self) -> None:
+        config, cache = self.config, Path(self.config.output_dir) / "cache"
+        with one_process_at_a_time(self.accelerator, cache):
+            self.data = prepare_data(config.data, config.resolution, cache)
+        self._inputs["data"] = self.data.digest
+        parts = self.data.split(config.data, config.seed)
+        self.rows = parts["training"]
         rng = np.random.default_rng([config.seed, 6])
-        self.measured = data.images[np.sort(rng.permutation(self.rows)[:NUM_MEASURED])]
+        self.measured = self.data.images[np.sort(rng.permutation(self.rows)[:NUM_MEASURED])]
         shown = parts["validation"] if len(parts["validation"]) else self.rows
-        self.shown = data.images[np.sort(rng.permutation(shown)[:NUM_SHOWN])]
+        self.shown = self.data.images[np.sort(rng.permutation(shown)[:NUM_SHOWN])]
 
-    def run(self, name: str, loss: AutoencoderLoss, optimizer: OptimizerConfig, accelerator: Accelerator) -> None:
+    def made_from(self, images_seen: list[int]) -> dict[str, Any]:
+        """Everything that the finished autoencoder depends on; `images_seen` has an entry per stage."""
+        length = {
+            "images_seen": images_seen,
+            "cooldown_images": [optimizer.cooldown_images for optimizer in self.optimizers.values()],
+        }
+        return make_fingerprint(self.config, "decoder", **self._inputs) | length
+
+    def train_stage(self, name: str, loss: AutoencoderLoss, clipped_apart: tuple[str, ...] = ()) -> int:
+        """Trains one stage, measures it on validation photographs, and returns the images seen."""
+        accelerator = make_accelerator(self.config, Path(self.config.output_dir) / name)
+
         def evaluate(path: Path) -> dict[str, float]:
             if not accelerator.is_main_process:
                 return {}
             reconstruction_grid(self.vae, self.shown).save(path)
             return {"validation_psnr": field_psnr(self.vae, self.shown)}
 
-        order = EpochOrder(self.rows, seed=self.config.seed)
-        folder = Path(self.config.output_dir) / name
-        Trainer(loss, optimizer, order, folder, accelerator, self.config.seed, evaluate).run()
+        trainer = Trainer(
+            loss,
+            self.optimizers[name],
+            EpochOrder(self.rows, seed=self.config.seed),
+            Path(self.config.output_dir) / name,
+            accelerator,
+            self.config.seed,
+            evaluate,
+            make_fingerprint(self.config, name, objective=type(loss).__name__, **self._inputs),
+            clipped_apart,
+        )
+        trainer.run(self.finish)
+        return trainer.state.images_seen
 
-
-def _save(vae: FundusAutoencoder, folder: Path) -> Path:
-    with atomic_folder(folder) as temporary:
-        vae.save_pretrained(temporary)
-    return folder
+    def save(self, images_seen: list[int]) -> None:
+        """Saves the autoencoder once per disk: nodes may have one each."""
+        made_from = self.made_from(images_seen)
+        if self.accelerator.is_local_main_process:
+            with locked(self.folder.with_name(".vae.lock")):
+                if not was_made_from(self.folder, made_from):
+                    with atomic_folder(self.folder) as temporary:
+                        self.vae.save_pretrained(temporary)
+                        write_json(temporary / RECORD_NAME, {"made_from": made_from})
+        self.accelerator.wait_for_everyone()
 
 
 if __name__ == "__main__":

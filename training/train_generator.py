@@ -3,7 +3,8 @@
     python -m training.train_generator --config training/configs/fundus-512.yaml
     accelerate launch -m training.train_generator --config training/configs/fundus-512.yaml
 
-The same command resumes an interrupted run. The result is `<output_dir>/pipeline`, which
+The same command resumes an interrupted run and leaves a finished one as it is; `--finish` makes the pipeline from the
+newest checkpoint of an unfinished run. The result is `<output_dir>/pipeline`, which
 `DiffusionPipeline.from_pretrained(..., trust_remote_code=True)` loads.
 """
 
@@ -14,19 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from diffusers import DPMSolverMultistepScheduler
 
 from pipeline_synfundus import SynFundusPipeline
 from synfundus.files import atomic_folder, write_text
-from training.card.model_card import RECORD_NAME, make_record, render_card
+from training.card.model_card import RECORD_NAME, make_record, render_card, was_made_from
 from training.card.sample_grid import draw_sample_grid
 from training.command_line.stage import run_stage
 from training.configuration.config import OptimizerConfig, TrainingConfig
+from training.configuration.fingerprint import make_fingerprint, weights_digest
 from training.configuration.networks import build_models, load_autoencoder
 from training.data.generator_data import GeneratorData, load_data
 from training.data.order import EpochOrder
-from training.loop.engine import Trainer, make_accelerator
+from training.data.prepared import prepare_data
+from training.loop.processes import make_accelerator, one_process_at_a_time
+from training.loop.schedule import make_schedule
+from training.loop.trainer import Trainer
 from training.losses.flow_matching import TIME_SCALE, FlowMatchingLoss, validation_loss
 
 
@@ -52,67 +56,106 @@ def save_pipeline(pipeline: SynFundusPipeline, folder: Path, record: dict[str, A
         write_text(temporary / "README.md", render_card(record, pipeline, folder.name))
 
 
-def train(config: TrainingConfig) -> Path:
+def train(config: TrainingConfig, finish: bool = False) -> Path:
     """Trains the generator and returns the pipeline's folder.
+
+    Args:
+        config: the run.
+        finish: do not train: make the pipeline from the averaged weights of the newest checkpoint.
 
     Raises:
         ConfigError: for a configuration or data that cannot be used, before the training starts.
+        CheckpointError: if the run cannot be resumed, or a checkpoint cannot be written.
+        TrainingStopped: if a signal or steps that are not finite end the run early.
     """
-    stage, output = config.generator, Path(config.output_dir)
-    folder = output / "generator"
-    accelerator = make_accelerator(config, folder)
-    vae = load_autoencoder(config)
-    if vae is not None:
-        vae.to(accelerator.device)
-    unet, encoder = build_models(config)
-    if config.compile:
-        unet.compile()
-    scheduler = make_scheduler(stage.timestep_shift)
-    pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
-    if stage.half_resolution is not None:
-        train_resolution(config, pipeline, accelerator, stage.half_resolution, config.resolution // 2)
-    data = train_resolution(config, pipeline, accelerator, stage.optimizer, config.resolution)
-    if accelerator.is_main_process:
+    run = _GeneratorRun(config, finish)
+    if not finish and was_made_from(run.folder, run.made_from(make_schedule(config.generator.optimizer).images)):
+        run.accelerator.print("the run is finished: nothing to do")
+        return run.folder
+    half = config.generator.half_resolution
+    if half is not None:
+        run.train_stage("generator-half", half, config.resolution // 2)
+    data, images_seen = run.train_stage("generator", config.generator.optimizer, config.resolution)
+    if run.accelerator.is_main_process and not was_made_from(run.folder, run.made_from(images_seen)):
         photographs = data.training.codes[: len(data.training.codes) - data.training.num_spoiled]
         num_held_out = len(data.validation.codes) if data.validation else 0
-        record = make_record(config, pipeline, photographs, data.training.num_spoiled, num_held_out)
-        save_pipeline(pipeline, output / "pipeline", record)
-    accelerator.wait_for_everyone()
-    return output / "pipeline"
+        made_from = run.made_from(images_seen)
+        record = make_record(config, run.pipeline, photographs, data.training.num_spoiled, num_held_out, made_from)
+        save_pipeline(run.pipeline, run.folder, record)
+    run.accelerator.wait_for_everyone()
+    return run.folder
 
 
-def train_resolution(
-    config: TrainingConfig,
-    pipeline: SynFundusPipeline,
-    accelerator: Accelerator,
-    optimizer: OptimizerConfig,
-    resolution: int,
-) -> GeneratorData:
-    """Trains the pipeline's UNet and condition encoder at one resolution and returns what they were trained on.
+class _GeneratorRun:
+    """The pipeline in training, and what its weights depend on."""
 
-    The samples of the half resolution are drawn from noise of half the side.
-    """
-    full = resolution == config.resolution
-    folder = Path(config.output_dir) / ("generator" if full else "generator-half")
-    folder.mkdir(parents=True, exist_ok=True)
-    with accelerator.main_process_first():
-        data = load_data(config, pipeline.vae, resolution)
-    shift = config.generator.timestep_shift if full else 1.0
-    loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, data.training, config.generator, shift)
-    side = resolution // pipeline.vae.config.patch_size if pipeline.vae is not None else resolution
+    def __init__(self, config: TrainingConfig, finish: bool) -> None:
+        output, stage = Path(config.output_dir), config.generator
+        self.config, self.finish, self.folder = config, finish, output / "pipeline"
+        self.accelerator = make_accelerator(config, output / "generator")
+        vae = load_autoencoder(config)
+        unet, encoder = build_models(config)
+        self._inputs: dict[str, Any] = {"objective": FlowMatchingLoss.__name__}
+        if vae is not None:
+            vae.to(self.accelerator.device)
+            self._inputs["autoencoder"] = weights_digest(vae)
+        if stage.pretrained is not None:
+            self._inputs["generator.pretrained"] = [weights_digest(unet), weights_digest(encoder)]
+        if config.compile:
+            unet.compile()
+        scheduler = make_scheduler(stage.timestep_shift)
+        self.pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
+        cache = output / "cache"
+        with one_process_at_a_time(self.accelerator, cache):
+            self._inputs["data"] = prepare_data(config.data, config.resolution, cache).digest
 
-    def evaluate(path: Path) -> dict[str, float]:
-        pipeline.to(accelerator.device)
+    def made_from(self, images_seen: int) -> dict[str, Any]:
+        """Everything that the finished pipeline depends on."""
+        shaped = make_fingerprint(self.config, "generator", **self._inputs)
+        length = {"images_seen": images_seen, "cooldown_images": self.config.generator.optimizer.cooldown_images}
+        return shaped | self.config.generator.sampling_defaults | length
+
+    def train_stage(self, name: str, optimizer: OptimizerConfig, resolution: int) -> tuple[GeneratorData, int]:
+        """Trains the UNet and the condition encoder at one resolution.
+
+        The samples of the half resolution are drawn from noise of half the side.
+
+        Returns:
+            What they were trained on, and the images seen.
+        """
+        config, pipeline, accelerator = self.config, self.pipeline, self.accelerator
+        output = Path(config.output_dir)
+        (output / name).mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(accelerator, output / "cache"):
+            data = load_data(config, pipeline.vae, resolution)
+        shift = config.generator.timestep_shift if resolution == config.resolution else 1.0
+        loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, data.training, config.generator, shift)
+        side = resolution // pipeline.vae.config.patch_size if pipeline.vae is not None else resolution
+
+        def evaluate(path: Path) -> dict[str, float]:
+            pipeline.to(accelerator.device)
+            draw_sample_grid(pipeline, path, accelerator)
+            if data.validation is None:
+                return {}
+            return {"validation_loss": validation_loss(loss, data.validation, config.seed, accelerator)}
+
         pipeline.unet.register_to_config(sample_size=side)
         pipeline.scheduler.register_to_config(flow_shift=shift)
-        draw_sample_grid(pipeline, path, accelerator)
-        if data.validation is None:
-            return {}
-        return {"validation_loss": validation_loss(loss, data.validation, config.seed, accelerator)}
-
-    order = EpochOrder(np.arange(len(data.training.codes)), data.weights, config.seed)
-    Trainer(loss, optimizer, order, folder, accelerator, config.seed, evaluate).run()
-    return data
+        order = EpochOrder(np.arange(len(data.training.codes)), data.weights, config.seed)
+        shaped_by = make_fingerprint(config, name, **self._inputs | {"data": data.digest})
+        trainer = Trainer(
+            loss,
+            optimizer,
+            order,
+            output / name,
+            accelerator,
+            config.seed,
+            evaluate,
+            shaped_by,
+            source_rows=data.training.source_rows,
+        )
+        trainer.run(self.finish)
+        return data, trainer.state.images_seen
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
@@ -71,14 +73,14 @@ def test_a_region_is_spoiled_and_the_others_are_not() -> None:
             assert at_macula > 5 * at_disc
 
 
-def test_the_share_of_spoiled_copies_and_the_sources_own_labels() -> None:
+def test_the_share_of_spoiled_copies_and_the_sources_own_labels(tmp_path: Path) -> None:
     pairs = [healthy(seed, 0) for seed in range(20)]
     images = np.stack([image for image, _ in pairs])
     codes = np.stack([code for _, code in pairs])
     codes[:, READABLE] = -1
     codes[0, READABLE] = (1, 0, 1, 1)
-    data = PreparedData(images, codes, np.arange(20).astype(str), np.full(20, "a set"), np.zeros(20, np.int32))
-    examples = make_examples(data, np.arange(20), 0.2, seed=0)
+    data = PreparedData(images, codes, np.arange(20).astype(str), np.full(20, "a set"), np.zeros(20, np.int32), "x")
+    examples = make_examples(data, np.arange(20), 0.2, 0, tmp_path)
     assert len(examples.codes) == 25
     assert examples.codes[0, READABLE].tolist() == [1, 0, 1, 1]
     assert (examples.codes[1:20, READABLE] == 1).all()

@@ -75,7 +75,9 @@ def phantoms(folder: Path, rows: int, **options: object) -> None:
 
 def test_it_learns_what_a_label_looks_like(tmp_path: Path) -> None:
     phantoms(tmp_path, 600, label_columns=["is_amd", "eye_side"])
-    config = load_config(write_config(tmp_path, images=12_000, warmup_images=500, sample_images=10**6, ema_decay=0.99))
+    config = load_config(
+        write_config(tmp_path, images=12_000, warmup_images=500, sample_images=10**6, ema_half_life_images=1000)
+    )
     folder = train(config)
 
     curve = list(losses(tmp_path).values())
@@ -120,7 +122,7 @@ def test_a_mirrored_eye_is_the_other_eye() -> None:
     images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     codes = np.full((2, 16), -1, dtype=np.int8)
     codes[0, -1] = 0
-    examples = Examples(images, codes, np.array(["a", "b"]))
+    examples = Examples(images, codes, np.array(["a", "b"]), np.arange(2))
     straight, _ = examples.take(np.arange(2), np.array([False, False]))
     mirrored, labels = examples.take(np.arange(2), np.array([True, True]))
     assert torch.equal(mirrored, straight.flip(-1))
@@ -161,7 +163,7 @@ def test_channels_last_trains_the_same_network(tmp_path: Path, monkeypatch: pyte
         phantoms(folder, 64, label_columns=["is_amd"])
     configs = [load_config(write_config(folder, images=160, batch_size=8)) for folder in folders]
     train(configs[0])
-    monkeypatch.setattr("training.loop.engine.memory_layout", lambda device: torch.channels_last)
+    monkeypatch.setattr("training.loop.trainer.memory_layout", lambda device: torch.channels_last)
     saved = train(configs[1]) / "unet" / "diffusion_pytorch_model.safetensors"
     assert losses(folders[1]) == pytest.approx(losses(folders[0]), rel=1e-3)
     weights = load_file(saved)

@@ -51,7 +51,12 @@ def _count_labels(codes: np.ndarray) -> dict[str, dict[str, int]]:
 
 
 def make_record(
-    config: TrainingConfig, pipeline: SynFundusPipeline, codes: np.ndarray, num_spoiled: int, num_held_out: int
+    config: TrainingConfig,
+    pipeline: SynFundusPipeline,
+    codes: np.ndarray,
+    num_spoiled: int,
+    num_held_out: int,
+    made_from: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything the card says of a training run.
 
@@ -61,6 +66,7 @@ def make_record(
         codes: labels of the photographs trained on, without spoiled copies; shape (N, 16).
         num_spoiled: spoiled copies trained on beside them.
         num_held_out: photographs held out.
+        made_from: everything that the weights depend on, by name; `was_made_from` compares it.
     """
     stages = {}
     for name, model in _trained(pipeline).items():
@@ -78,7 +84,14 @@ def make_record(
         "labels": _count_labels(codes),
         "stages": stages,
         "earlier_runs": _earlier_runs(config.generator.pretrained),
+        "made_from": made_from,
     }
+
+
+def was_made_from(folder: Path, made_from: dict[str, Any]) -> bool:
+    """Whether the record in a finished folder says that it was made from exactly this."""
+    path = folder / RECORD_NAME
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("made_from") == made_from
 
 
 def _trained(pipeline: SynFundusPipeline) -> dict[str, list[nn.Module]]:

@@ -1,22 +1,24 @@
-"""The command line that both stages share: `--config FILE`, `--dry-run`, `--skip-unusable`, one-line errors."""
+"""The command line of both stages: `--config`, `--dry-run`, `--skip-unusable`, `--finish`, one-line errors."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from training.command_line.dry_run import describe_run
 from training.configuration.config import ConfigError, TrainingConfig, load_config
 from training.loop.checkpoint import CheckpointError
+from training.loop.stopping import TrainingStopped
 
 
-def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None:
+def run_stage(train: Callable[[TrainingConfig, bool], Path], description: str) -> None:
     """Reads the configuration named on the command line and trains one stage.
 
     Args:
-        train: trains and returns the folder of the result.
+        train: trains one stage, or only finishes it, and returns the folder of the result.
         description: the text of `--help`.
     """
     parser = argparse.ArgumentParser(description=description)
@@ -24,6 +26,9 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
     parser.add_argument("--dry-run", action="store_true", help="print what the run will cost, without training")
     parser.add_argument(
         "--skip-unusable", action="store_true", help="leave out photographs that cannot be decoded, instead of stopping"
+    )
+    parser.add_argument(
+        "--finish", action="store_true", help="make the result from the newest checkpoint, without more training"
     )
     options = parser.parse_args()
     try:
@@ -33,7 +38,13 @@ def run_stage(train: Callable[[TrainingConfig], Path], description: str) -> None
         if options.dry_run:
             print(describe_run(config))
             return
-        folder = train(config)
+        folder = train(config, options.finish)
     except (ConfigError, CheckpointError) as error:
         raise SystemExit(f"error: {error}") from None
+    except TrainingStopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise SystemExit(stopped.status) from None
+    except KeyboardInterrupt:
+        print("interrupted before the training started; the same command continues", file=sys.stderr)
+        raise SystemExit(130) from None
     print(f"the result is in {folder}")

@@ -78,10 +78,11 @@ class OptimizerConfig:
         batch_size: images per optimizer step, over all processes and accumulation steps.
         accumulation_steps: forward passes per optimizer step.
         learning_rate: the peak rate.
-        warmup_images: images over which the rate rises linearly from 0; it falls to 0 along a cosine afterwards.
+        warmup_images: images over which the rate rises linearly from 0; it is constant afterwards.
+        cooldown_images: images at the end over which the rate falls to 0; 0 for a rate that is constant to the end.
         weight_decay: AdamW's decay.
         gradient_clip: largest norm of the gradient.
-        ema_decay: largest decay of the exponential moving average of the weights.
+        ema_half_life_images: half-life of the exponential moving average of the weights, in images.
         checkpoint_images: images between two checkpoints.
         sample_images: images between two sample grids.
     """
@@ -91,18 +92,21 @@ class OptimizerConfig:
     learning_rate: float
     accumulation_steps: int = 1
     warmup_images: int = 0
+    cooldown_images: int = 0
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    ema_decay: float = 0.999
+    ema_half_life_images: int = 10_000
     checkpoint_images: int = 20_000
     sample_images: int = 40_000
 
     def __post_init__(self) -> None:
         for name in ("images", "batch_size", "accumulation_steps", "checkpoint_images", "sample_images"):
             _check(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "a positive integer")
+        for name in ("warmup_images", "cooldown_images", "ema_half_life_images"):
+            _check(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "0 or more")
         _check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "positive")
-        _check(0 <= self.warmup_images < self.images, "optimizer.warmup_images", self.warmup_images, "in [0, images)")
-        _check(0 <= self.ema_decay < 1, "optimizer.ema_decay", self.ema_decay, "in [0, 1)")
+        both = self.warmup_images + self.cooldown_images
+        _check(both < self.images, "optimizer.warmup_images + optimizer.cooldown_images", both, "less than images")
 
 
 @dataclass(frozen=True)

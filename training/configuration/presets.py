@@ -58,6 +58,8 @@ def _schedule(images: int, batch: int, rate: float) -> dict[str, Any]:
         "batch_size": batch,
         "learning_rate": rate,
         "warmup_images": images // 40,
+        "cooldown_images": images // 10,
+        "ema_half_life_images": max(batch, images // 40),
         "checkpoint_images": max(batch, images // 40),
         "sample_images": max(batch, images // 10),
     }

@@ -9,17 +9,46 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.labels import READABILITY
-from synfundus.files import write_whole
 from synfundus.images import to_tensor
 from synfundus.readability import EYE_SIDE_INDEX, FUNDUS, degrade, is_clear
+from training.configuration.fingerprint import weights_digest
+from training.data.array_file import fill_array
 from training.data.prepared import PreparedData
 
 READABILITY_COLUMNS = slice(FUNDUS, FUNDUS + len(READABILITY))
 ENCODING_BATCH = 16
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Prepared photographs, then spoiled copies of some: uint8 images that are read from disk when they are indexed.
+
+    Attributes:
+        photographs: uint8 array, shape (M, S, S, 3), memory-mapped.
+        rows: which of them, and in which order, shape (P,).
+        copies: uint8 array, shape (K, S, S, 3), memory-mapped.
+        copied_rows: which of the copies follow the photographs, shape (C,).
+    """
+
+    photographs: np.ndarray
+    rows: np.ndarray
+    copies: np.ndarray
+    copied_rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.copied_rows)
+
+    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
+        """Images of shape (B, S, S, 3), for row numbers of shape (B,) or a slice."""
+        numbers = np.arange(len(self))[index]
+        images = np.empty((len(numbers), *self.photographs.shape[1:]), dtype=np.uint8)
+        copied = numbers >= len(self.rows)
+        images[~copied] = self.photographs[self.rows[numbers[~copied]]]
+        images[copied] = self.copies[self.copied_rows[numbers[copied] - len(self.rows)]]
+        return images
 
 
 @dataclass(frozen=True)
@@ -31,13 +60,17 @@ class Examples:
             (N, 2, C, h, w), in the scale of the autoencoder.
         codes: int8 labels, shape (N, 16), -1 unknown.
         sources: strings, shape (N,): the set that each row comes from.
+        source_rows: the row of the prepared photographs that each row shows, shape (N,).
         num_spoiled: how many of the last rows are spoiled copies.
+        digest: SHA-256 of everything that the images depend on, in hexadecimal digits.
     """
 
-    values: np.ndarray
+    values: np.ndarray | ImageRows
     codes: np.ndarray
     sources: np.ndarray
+    source_rows: np.ndarray
     num_spoiled: int = 0
+    digest: str = ""
 
     def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs of the diffusion model and their labels, some of them mirrored.
@@ -54,7 +87,7 @@ class Examples:
         codes = self.codes[rows].astype(np.int64)
         side = codes[:, EYE_SIDE_INDEX]
         codes[:, EYE_SIDE_INDEX] = np.where(flipped & (side >= 0), 1 - side, side)
-        if self.values.ndim == 5:
+        if isinstance(self.values, np.ndarray) and self.values.ndim == 5:
             inputs = torch.from_numpy(self.values[rows, flipped.astype(int)]).float()
         else:
             images = self.values[rows]
@@ -63,36 +96,72 @@ class Examples:
         return inputs, torch.from_numpy(codes)
 
 
-def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, seed: int) -> Examples:
+def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, seed: int, cache_dir: Path) -> Examples:
     """Adds what is known of readability: clear photographs are readable, and spoiled copies are not where spoiled.
 
-    A source's own readability labels win; where a photograph is neither labelled nor clear they stay unknown.
+    A source's own readability labels win; where a photograph is neither labelled nor clear they stay unknown. Which
+    photographs are clear, and the spoiled copies, are cached on disk; memory does not grow with the images.
 
     Args:
         data: the photographs.
         rows: those to use.
         degraded_share: share of spoiled copies among the result, in [0, 1). With no clear photograph there is none.
         seed: decides which are spoiled and how.
+        cache_dir: the cache's folder.
     """
-    images, codes, sources = data.images[rows], data.codes[rows].copy(), data.sources[rows]
-    progress = tqdm(images, desc="judging readability", unit="image")
-    clear = np.array([is_clear(image) for image in progress])
+    clear = fill_array(
+        cache_dir / f"clear-{data.digest[:12]}.npy",
+        (len(data),),
+        bool,
+        lambda part: np.array([is_clear(image) for image in data.images[part]]),
+        "judging readability",
+    )[rows]
+    codes = data.codes[rows].copy()
     known = codes[:, READABILITY_COLUMNS]
     known[clear[:, None] & (known < 0)] = 1
-
-    rng = np.random.default_rng([seed, 4])
     # Only a picture on which everything is readable can be spoiled in a known way.
     candidates = np.flatnonzero(clear & (known == 1).all(axis=1))
     wanted = round(len(rows) * degraded_share / (1 - degraded_share)) if len(candidates) else 0
-    spoiled = []
-    for row in tqdm(np.resize(rng.permutation(candidates), wanted), desc="spoiling copies", unit="image"):
-        result = degrade(images[row], codes[row], rng)
-        if result is not None:
-            spoiled.append((*result, sources[row]))
-    if spoiled:
-        more = zip(*spoiled, strict=True)
-        images, codes, sources = (np.concatenate(pair) for pair in zip((images, codes, sources), more, strict=True))
-    return Examples(images, codes, sources, len(spoiled))
+    spoiled = np.resize(np.random.default_rng([seed, 4]).permutation(candidates), wanted)
+    digest = _digest(data.digest, rows, spoiled, seed)
+    path = cache_dir / f"spoiled-{digest[:12]}.npy"
+    copies = _spoil(data.images, rows[spoiled], codes[spoiled], seed, path)
+    done = np.flatnonzero(copies["done"])
+    return Examples(
+        values=ImageRows(data.images, rows, copies["image"], done),
+        codes=np.concatenate([codes, copies["codes"][done]]),
+        sources=data.sources[np.concatenate([rows, rows[spoiled[done]]])],
+        source_rows=np.concatenate([rows, rows[spoiled[done]]]),
+        num_spoiled=len(done),
+        digest=digest,
+    )
+
+
+def _digest(*parts: object) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else str(part).encode())
+    return digest.hexdigest()
+
+
+def _spoil(images: np.ndarray, rows: np.ndarray, codes: np.ndarray, seed: int, path: Path) -> np.ndarray:
+    """Spoils each of these photographs once; how is a function of the seed and the copy's number.
+
+    Returns:
+        Structured array of shape (C,), memory-mapped: the `image`, its `codes`, and whether it was `done`: where disc
+        and macula cannot be found it was not.
+    """
+    kind = np.dtype([("image", np.uint8, images.shape[1:]), ("codes", np.int8, codes.shape[1:]), ("done", bool)])
+
+    def spoil(part: slice) -> np.ndarray:
+        copies = np.zeros(part.stop - part.start, dtype=kind)
+        for copy, number in zip(copies, range(part.start, part.stop), strict=True):
+            result = degrade(images[rows[number]], codes[number], np.random.default_rng([seed, 4, number]))
+            if result is not None:
+                copy["image"], copy["codes"], copy["done"] = *result, True
+        return copies
+
+    return fill_array(path, (len(rows),), kind, spoil, "spoiling copies") if len(rows) else np.zeros(0, dtype=kind)
 
 
 @torch.no_grad()
@@ -109,23 +178,21 @@ def encode_examples(examples: Examples, vae: FundusAutoencoder, cache_dir: Path)
         vae: the autoencoder.
         cache_dir: the cache's folder; the file's name is derived from the images and from the encoder.
     """
-    digest = hashlib.sha256()
-    for name, parameter in vae.named_parameters():
-        if name.startswith(("analysis.", "encoder.")):  # the decoder may have been trained further since
-            digest.update(parameter.detach().cpu().numpy().tobytes())
-    digest.update(np.ascontiguousarray(examples.values).tobytes())
-    path = cache_dir / f"latents-{digest.hexdigest()[:12]}.npy"
-    if not path.exists():
-        write_whole(path, lambda temporary: _write_latents(examples.values, vae, temporary))
-    return dataclasses.replace(examples, values=np.load(path, mmap_mode="r"))
+    # Without the decoder: it may have been trained further since.
+    weights = [weights_digest(module) for module in (vae.analysis, vae.encoder)]
+    path = cache_dir / f"latents-{_digest(examples.digest, *weights)[:12]}.npy"
+    images = examples.values
+    side = images[:1].shape[1] // vae.config.patch_size
+    shape = (len(examples.codes), 2, vae.config.latent_channels, side, side)
 
+    def encode(part: slice) -> np.ndarray:
+        latents = np.empty((part.stop - part.start, *shape[1:]), dtype=np.float16)
+        for start in range(part.start, part.stop, ENCODING_BATCH):
+            batch = images[start : min(start + ENCODING_BATCH, part.stop)]
+            for mirrored, shown in enumerate((batch, batch[:, :, ::-1])):
+                offset = start - part.start
+                latents[offset : offset + len(batch), mirrored] = encode_images(vae, shown).cpu().numpy()
+        return latents
 
-def _write_latents(images: np.ndarray, vae: FundusAutoencoder, path: Path) -> None:
-    side = images.shape[1] // vae.config.patch_size
-    shape = (len(images), 2, vae.config.latent_channels, side, side)
-    latents = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in tqdm(range(0, len(images), ENCODING_BATCH), desc="encoding latents", unit="batch"):
-        batch = images[start : start + ENCODING_BATCH]
-        for mirrored, shown in enumerate((batch, batch[:, :, ::-1])):
-            latents[start : start + len(batch), mirrored] = encode_images(vae, shown).cpu().numpy()
-    latents.flush()
+    latents = fill_array(path, shape, np.float16, encode, "encoding latents")
+    return dataclasses.replace(examples, values=latents)

@@ -16,15 +16,23 @@ from training.data.prepared import prepare_data
 
 @dataclass(frozen=True)
 class GeneratorData:
-    """What one resolution of the generator is trained on, how often each row is seen, and what it is validated on."""
+    """What one resolution of the generator is trained on.
+
+    Attributes:
+        training: the examples it is trained on.
+        weights: how often each of them is seen in an epoch, on average, shape (N,).
+        validation: the examples it is validated on; None where no patient is held out.
+        digest: SHA-256 of the prepared photographs and labels that the examples are made of.
+    """
 
     training: Examples
     weights: np.ndarray
     validation: Examples | None
+    digest: str
 
 
 def load_data(config: TrainingConfig, vae: FundusAutoencoder | None, resolution: int) -> GeneratorData:
-    """Prepares the examples of one resolution.
+    """Prepares the examples of one resolution; all arrays that grow with the images are memory-mapped files.
 
     Raises:
         ConfigError: for a source that cannot be used, or that leaves no row to train on.
@@ -35,10 +43,12 @@ def load_data(config: TrainingConfig, vae: FundusAutoencoder | None, resolution:
     parts = {part: rows[sharp[rows]] for part, rows in data.split(config.data, config.seed).items()}
     if not len(parts["training"]):
         raise ConfigError("data: the held-out shares and generator.smallest_native_share leave no row to train on")
-    training = make_examples(data, parts["training"], stage.degraded_share, config.seed)
-    validation = make_examples(data, parts["validation"], 0.0, config.seed) if len(parts["validation"]) else None
+    training = make_examples(data, parts["training"], stage.degraded_share, config.seed, cache)
+    validation = None
+    if len(parts["validation"]):
+        validation = make_examples(data, parts["validation"], 0.0, config.seed, cache)
     weights = balanced_weights(training.codes, training.sources, stage.rare_label_repeats)
     if vae is not None:
         training = encode_examples(training, vae, cache)
         validation = encode_examples(validation, vae, cache) if validation else None
-    return GeneratorData(training, weights, validation)
+    return GeneratorData(training, weights, validation, data.digest)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipeline_synfundus.photograph import FIELD_THRESHOLD
+from synfundus.files import atomic_folder, write_text
 from training.configuration.config import ConfigError, DataConfig
 from training.data.labels import check_rules, read_codes
-from training.data.photographs import write_photographs
+from training.data.photographs import CHUNK, write_photographs
 
 PARTS = ("training", "validation", "test")
+_ARRAYS = ("images", "codes", "groups", "sources", "native_sizes")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class PreparedData:
         groups: strings, shape (N,): the row's group (patient).
         sources: strings, shape (N,): the set that the row comes from; empty where the data names none.
         native_sizes: int32 array, shape (N,): the photograph's true side in pixels; 0 where the data does not say.
+        digest: SHA-256 of all of these, in hexadecimal digits.
     """
 
     images: np.ndarray
@@ -37,6 +38,7 @@ class PreparedData:
     groups: np.ndarray
     sources: np.ndarray
     native_sizes: np.ndarray
+    digest: str
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -112,20 +114,22 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
     key = json.dumps([read, _list_files(Path(config.source)), resolution, FIELD_THRESHOLD])
     final = cache_dir / f"images-{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not final.exists():
-        temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-        temporary.mkdir(parents=True)
-        try:
+        with atomic_folder(final) as temporary:
             _write_cache(config, resolution, temporary)
-            os.replace(temporary, final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return PreparedData(
-        images=np.load(final / "images.npy", mmap_mode="r"),
-        codes=np.load(final / "codes.npy"),
-        groups=np.load(final / "groups.npy"),
-        sources=np.load(final / "sources.npy"),
-        native_sizes=np.load(final / "native_sizes.npy"),
-    )
+    arrays = {name: np.load(final / f"{name}.npy", mmap_mode="r" if name == "images" else None) for name in _ARRAYS}
+    return PreparedData(**arrays, digest=_digest(arrays, final / "digest.txt"))
+
+
+def _digest(arrays: dict[str, np.ndarray], path: Path) -> str:
+    """SHA-256 of the prepared photographs, labels, groups, sources and sizes; computed once and kept in a file."""
+    if not path.exists():
+        digest = hashlib.sha256()
+        for name, array in arrays.items():
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            for start in range(0, len(array), CHUNK):
+                digest.update(np.ascontiguousarray(array[start : start + CHUNK]).tobytes())
+        write_text(path, digest.hexdigest())
+    return path.read_text(encoding="utf-8")
 
 
 def _list_files(folder: Path) -> list[tuple[str, int]]:

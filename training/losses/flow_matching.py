@@ -12,7 +12,7 @@ from pipeline_synfundus import FundusConditionEncoder
 from pipeline_synfundus.labels import UNKNOWN
 from training.configuration.config import GeneratorConfig
 from training.data.examples import Examples
-from training.loop.engine import seeded_generator
+from training.loop.step import seeded_generator
 
 VALIDATION_BATCH = 32
 VALIDATION_ROWS = 256

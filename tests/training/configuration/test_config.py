@@ -42,9 +42,8 @@ def test_a_preset_needs_only_photographs(tmp_path: Path, name: str) -> None:
 
 
 def test_what_the_file_says_wins_over_the_preset(tmp_path: Path) -> None:
-    text = (
-        "{preset: small-256, output_dir: x, data: {source: y}, generator: {optimizer: {images: 5, warmup_images: 1}}}"
-    )
+    optimizer = "{images: 5, warmup_images: 1, cooldown_images: 0}"
+    text = f"{{preset: small-256, output_dir: x, data: {{source: y}}, generator: {{optimizer: {optimizer}}}}}"
     generator = load_config(write(tmp_path, text)).generator
     assert generator.optimizer.images == 5
     assert generator.optimizer.learning_rate == PRESETS["small-256"].rate

@@ -15,7 +15,7 @@ def make_loss(adversarial_weight: float = 0.05) -> DecoderLoss:
     config = AutoencoderConfig(optimizer=OPTIMIZER, crop_size=32, decoder=DecoderConfig(OPTIMIZER, adversarial_weight))
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     names = np.full(4, "")
-    return DecoderLoss(vae, config, PreparedData(images, np.zeros((4, 16), np.int8), names, names, np.zeros(4)))
+    return DecoderLoss(vae, config, PreparedData(images, np.zeros((4, 16), np.int8), names, names, np.zeros(4), "four"))
 
 
 def test_only_the_decoder_and_the_discriminator_learn() -> None:

@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.loop.test_trainer import checkpoints
+from tests.training.loop.tiny import Line, make_trainer
+from training.loop.stopping import StopSignals, TrainingStopped
+
+# What `accelerate launch` runs for several devices; without a GPU accelerate itself needs MPI for that.
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+def start(folder: Path, *launcher: str) -> subprocess.Popen:
+    """Starts a long run and returns when it trains."""
+    command = [sys.executable, *launcher, "-m", "tests.training.loop.tiny", str(folder), "0.01"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 200
+    while not (folder / "log.jsonl").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_the_run_resumes_from_it(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"stopped by {number.name} after writing a checkpoint; the same command resumes" in errors
+    assert "Traceback" not in errors
+    (images_seen,) = checkpoints(tmp_path)
+    assert images_seen >= 200
+    trainer = make_trainer(tmp_path, Line(), images=100_000)
+    assert trainer.state.images_seen == images_seen
+
+
+def test_two_processes_agree_on_the_step_they_stop_at(tmp_path: Path) -> None:
+    process = start(tmp_path, *LAUNCHER)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "stopped by SIGTERM after writing a checkpoint" in errors
+    assert len(checkpoints(tmp_path)) == 1
+
+
+def test_a_signal_to_one_process_stops_both(tmp_path: Path) -> None:
+    process = start(tmp_path, *LAUNCHER)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(workers[-1]), signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "stopped by SIGTERM after writing a checkpoint" in errors
+    assert len(checkpoints(tmp_path)) == 1
+
+
+def test_a_second_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(number))
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignals() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.requested == signal.SIGTERM
+        signal.raise_signal(signal.SIGTERM)  # the launcher passes on what the terminal has sent
+        assert killed == []
+        signals._received_at -= 10
+        signal.raise_signal(signal.SIGTERM)
+        assert killed == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_while_samples_are_drawn_ends_at_once(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, Line(), images=400, sample_images=200)
+    trainer.evaluate = lambda path: signal.raise_signal(signal.SIGTERM) or {}
+    with pytest.raises(TrainingStopped, match="SIGTERM after writing a checkpoint"):
+        trainer.run()
+    assert checkpoints(tmp_path)[-1] == 200

@@ -1,0 +1,63 @@
+"""What a checkpoint holds of a training run while it trains: weights, averaged weights, optimizer, images seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.configuration.config import OptimizerConfig
+from training.loop.averaging import AveragedWeights
+from training.loop.checkpoint import Checkpoint, Schedule
+
+
+class TrainingState:
+    """The state of one stage.
+
+    Args:
+        module: a module on its device; parameters that need no gradient are neither trained nor saved.
+        config: learning rate and weight decay.
+
+    Attributes:
+        images_seen: images seen so far.
+        parameters: the trained parameters, by name.
+        optimizer: AdamW over all of them.
+        averages: their moving averages.
+    """
+
+    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+        self.images_seen = 0
+        self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in self.parameters.values())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
+        )
+        self.averages = AveragedWeights(self.parameters.values())
+
+    def to_checkpoint(self, fingerprint: dict[str, Any], schedule: Schedule) -> Checkpoint:
+        """Copies the state to the CPU."""
+        state = {name: self.optimizer.state.get(p, {}) for name, p in self.parameters.items()}
+        averages = zip(self.parameters, self.averages.tensors, strict=True)
+        return Checkpoint(
+            images_seen=self.images_seen,
+            weights={name: p.detach().cpu() for name, p in self.parameters.items()},
+            ema={name: average.cpu() for name, average in averages},
+            optimizer={f"{name}/{kind}": t.cpu() for name, kinds in state.items() for kind, t in kinds.items()},
+            fingerprint=fingerprint,
+            schedule=schedule,
+        )
+
+    @torch.no_grad()
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Takes over a checkpoint, whatever device it was written on; optimizer settings stay the configuration's."""
+        for average, (name, parameter) in zip(self.averages.tensors, self.parameters.items(), strict=True):
+            parameter.copy_(checkpoint.weights[name])
+            average.copy_(checkpoint.ema[name])
+        numbers = {name: number for number, name in enumerate(self.parameters)}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in checkpoint.optimizer.items():
+            name, kind = key.rsplit("/", 1)
+            state.setdefault(numbers[name], {})[kind] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+        self.images_seen = checkpoint.images_seen
