@@ -241,5 +241,5 @@ def test_a_pipeline_that_does_not_fit_is_refused(tmp_path: Path, tiny_pipeline_d
     values = yaml.safe_load(path.read_text())
     values["generator"]["pretrained"] = str(tmp_path / folder)
     path.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=f"generator.pretrained is '.*{folder}', which cannot be started from"):
+    with pytest.raises(ConfigError, match=f"generator.pretrained is '.*{folder}', but cannot be loaded"):
         build_models(load_config(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition, describe
+from synfundus.files import atomic_file
 
 COLUMNS = 6
 CAPTION_WIDTH = 230
@@ -26,7 +26,7 @@ def grid_conditions() -> list[dict[str, int]]:
 
 
 def draw_sample_grid(pipeline: SynFundusPipeline, path: Path, accelerator: Accelerator) -> None:
-    """Samples the grid at the pipeline's defaults and writes it as a PNG, whole or not at all.
+    """Samples the grid at the pipeline's defaults and writes it as a PNG, atomically.
 
     Every process calls this and samples a share of the rows; the main process writes.
     """
@@ -52,6 +52,5 @@ def _write_sheet(conditions: list[dict[str, int]], images: list[Image.Image], pa
         draw.multiline_text((6, row * size + 6), caption, fill="white", font=font)
         for column in range(COLUMNS):
             sheet.paste(images[row * COLUMNS + column], (CAPTION_WIDTH + column * size, row * size))
-    temporary = path.with_suffix(".tmp")
-    sheet.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with atomic_file(path) as file:
+        sheet.save(file, format="PNG")

@@ -18,7 +18,7 @@ LOGGERS = ("tensorboard", "trackio")
 
 
 class ConfigError(ValueError):
-    """A configuration file that cannot be used; the message names the field, the value and what is allowed."""
+    """An invalid configuration; the message names the field, its value and the allowed values."""
 
 
 def _check(condition: bool, name: str, value: Any, allowed: str) -> None:
@@ -32,19 +32,19 @@ class DataConfig:
 
     Attributes:
         source: a local directory (Parquet files or an imagefolder) or a Hub dataset id.
-        name: the dataset's configuration, where it has several.
+        name: the configuration of the dataset, if it has several.
         split: the split to read.
         image_column: the column that holds the photographs.
         group_column: the column of patients; all rows of one patient are in the same part of the split.
         source_column: the column that names the set a photograph comes from; findings are balanced within each set.
-        native_size_column: the column with the true side of a photograph in pixels, before it was stored; rows that
-            are too small for the resolution are left out of the generator's training.
+        native_size_column: the column with the side of the original photograph in pixels; photographs that are too
+            small for the resolution are left out of the training of the generator.
         label_rules: labels that follow from other columns: column to value to labels, for example
             `{quality: {reject: {is_fundus: 0}}}`. They fill in labels that are unknown, see `training.data.labels`.
         validation_share: share of the patients on whom choices are made, in [0, 1).
         test_share: share of the patients on whom results are reported, in [0, 1).
         skip_unusable: whether to leave out photographs that cannot be decoded, as the option `--skip-unusable` does.
-        sources: a Markdown file that lists the photographs' origins and terms, for the model card.
+        sources: a Markdown file with the origins and terms of the photographs, for the model card.
     """
 
     source: str
@@ -74,7 +74,7 @@ class OptimizerConfig:
     """Length and speed of one training stage. Everything is counted in images seen, not in steps.
 
     Attributes:
-        images: images to see in all.
+        images: total number of images seen.
         batch_size: images per optimizer step, over all processes and accumulation steps.
         accumulation_steps: forward passes per optimizer step.
         learning_rate: the peak rate.
@@ -114,7 +114,7 @@ class DecoderConfig:
     """Further training of the decoder alone, for sharpness (see `DecoderLoss`).
 
     Attributes:
-        optimizer: length and speed of the training; the discriminator's too.
+        optimizer: length and speed of the training, also of the discriminator.
         adversarial_weight: weight of the adversarial term beside those of the autoencoder.
     """
 
@@ -141,7 +141,7 @@ class AutoencoderConfig:
             decoder tolerates the errors of the generator.
         high_pass_weight: weight of the absolute error of fine structure (the image less its blurred copy).
         perceptual_weight: weight of the perceptual term (see `PerceptualDistance`).
-        decoder: further training of the decoder; None leaves it as it is.
+        decoder: further training of the decoder; None skips it.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
@@ -172,20 +172,20 @@ class GeneratorConfig:
         model: keyword arguments of `diffusers.UNet2DModel`.
         optimizer: length and speed of the training at the full resolution.
         half_resolution: length and speed of a training that comes first, on whole photographs at half the resolution:
-            four times faster, and it teaches the layout of the eye; None leaves it out.
-        pretrained: a pipeline's folder whose UNet and condition encoder the training starts from.
-        label_dropout: largest share of an image's labels that is shown as unknown. The share is drawn anew each time,
-            uniformly from 0 to this: with a fixed small one, which labels are unknown would still tell which source an
-            image comes from, and the model would learn cameras rather than findings.
+            four times faster, and it teaches the layout of the eye; None skips it.
+        pretrained: the folder of a pipeline; the training starts from its UNet and condition encoder.
+        label_dropout: largest share of an image's labels that is shown as unknown. The share is drawn uniformly from
+            0 to this value for each image: with a small fixed share, the pattern of unknown labels would reveal the
+            source of an image, and the model would learn cameras instead of findings.
         condition_dropout: probability that all labels are shown as unknown.
         degraded_share: share of the training images shown with a synthetic loss of readability.
-        smallest_native_share: photographs whose true side is less than this share of the resolution are left out:
-            they are blurred, and would teach the generator blur.
-        timestep_shift: shift of the training's and the sampler's times towards noise (Esser et al. 2024, eq. 23); 1
+        smallest_native_share: photographs whose original side is less than this share of the resolution are left
+            out, because enlarged photographs would teach the generator blur.
+        timestep_shift: shift of the times of training and sampling towards noise (Esser et al. 2024, eq. 23); 1
             at half resolution.
-        rare_label_repeats: at most so many times is an image with a rare finding repeated in an epoch.
-        guidance_scale: guidance of the sample grids, and the default of the pipeline that is saved. This and the next
-            three fields, where left out, are the defaults of `SynFundusPipeline`.
+        rare_label_repeats: largest number of times that an image with a rare finding is shown per epoch.
+        guidance_scale: guidance of the sample grids and default of the saved pipeline. If this or one of the next
+            three fields is omitted, the default of `SynFundusPipeline` is used.
         guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image.
         guidance_end: where it ends.
         num_inference_steps: sampling steps.
@@ -237,9 +237,9 @@ class TrainingConfig:
         generator: the second stage.
         autoencoder: the first stage; without it the generator works on pixels.
         mixed_precision: `no` or `bf16`, as in accelerate.
-        compile: whether to `torch.compile` the trained networks: worth its minutes of start-up on a GPU.
-        log_with: loggers beside `log.jsonl`: `tensorboard`, `trackio`.
-        seed: seed of everything that is random.
+        compile: whether to `torch.compile` the trained networks, which takes minutes and pays off on a GPU.
+        log_with: loggers in addition to `log.jsonl`: `tensorboard`, `trackio`.
+        seed: seed of all random numbers.
     """
 
     output_dir: str
@@ -303,7 +303,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` on top, mapping by mapping."""
+    """Returns `base` updated with `changes`, recursively for nested mappings."""
     merged = dict(base)
     for name, value in changes.items():
         nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
@@ -312,7 +312,7 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expand(values: Any) -> Any:
-    """Puts a file that names a preset on top of what the preset stands for."""
+    """Merges the content of a file that names a preset into the values of the preset."""
     if not isinstance(values, dict) or "preset" not in values:
         return values
     name = values["preset"]
@@ -328,7 +328,7 @@ def load_config(path: str | Path) -> TrainingConfig:
             differ from it. Relative paths in it are relative to the working directory.
 
     Raises:
-        ConfigError: for a missing file, text that is no YAML, an unknown or missing field, or a wrong value.
+        ConfigError: for a missing file, invalid YAML, an unknown or missing field, or an invalid value.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

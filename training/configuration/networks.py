@@ -1,4 +1,4 @@
-"""The networks that a configuration describes, with random or pretrained weights."""
+"""Builds the networks that a configuration describes, with random or pretrained weights."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ ORDINAL_LABELS = ("dr_grade",)
 
 
 def build_autoencoder(stage: AutoencoderConfig) -> FundusAutoencoder:
-    """Builds the autoencoder, or loads the one that its training starts from.
+    """Builds the autoencoder, or loads the pretrained one.
 
     Raises:
-        ConfigError: if `autoencoder.model` is no valid autoencoder, or `autoencoder.pretrained` cannot be read.
+        ConfigError: if `autoencoder.model` is invalid or `autoencoder.pretrained` cannot be read.
     """
     if stage.pretrained is not None:
         try:
             return FundusAutoencoder.from_pretrained(stage.pretrained, local_files_only=True)
         except (OSError, RuntimeError, ValueError) as error:
-            message = f"autoencoder.pretrained is {stage.pretrained!r}, which cannot be started from: {error}"
+            message = f"autoencoder.pretrained is {stage.pretrained!r}, but cannot be loaded: {error}"
             raise ConfigError(message) from error
     try:
         return FundusAutoencoder(**stage.model)
@@ -33,10 +33,10 @@ def build_autoencoder(stage: AutoencoderConfig) -> FundusAutoencoder:
 
 
 def load_autoencoder(config: TrainingConfig) -> FundusAutoencoder | None:
-    """The finished first stage, or None where the generator works on pixels.
+    """Loads the trained autoencoder; None if the generator works on pixels.
 
     Raises:
-        ConfigError: if it should be there and is not, or does not fit `generator.model`.
+        ConfigError: if it is missing or does not fit `generator.model`.
     """
     model = config.generator.model
     if config.autoencoder is None:
@@ -59,7 +59,7 @@ def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEn
     """Builds the UNet and the condition encoder that fits it.
 
     Raises:
-        ConfigError: if `generator.model` is no valid UNet, or does not fit `generator.pretrained`.
+        ConfigError: if `generator.model` is invalid, or does not fit `generator.pretrained`.
     """
     torch.manual_seed(config.seed)
     try:
@@ -74,14 +74,14 @@ def build_models(config: TrainingConfig) -> tuple[UNet2DModel, FundusConditionEn
 
 
 def load_pretrained(unet: UNet2DModel, encoder: FundusConditionEncoder, folder: str) -> None:
-    """Starts from the weights of a pipeline.
+    """Loads the weights of a pipeline into the networks.
 
     Raises:
-        ConfigError: if there is no pipeline in the folder, or its networks are others.
+        ConfigError: if there is no pipeline in the folder, or its networks differ.
     """
     try:
         pipeline = SynFundusPipeline.from_pretrained(folder, local_files_only=True)
         unet.load_state_dict(pipeline.unet.state_dict())
         encoder.load_state_dict(pipeline.condition_encoder.state_dict())
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"generator.pretrained is {folder!r}, which cannot be started from: {error}") from error
+        raise ConfigError(f"generator.pretrained is {folder!r}, but cannot be loaded: {error}") from error

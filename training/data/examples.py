@@ -1,4 +1,4 @@
-"""What the generator is shown: photographs, spoiled copies of them, and their labels, as pixels or as latents."""
+"""Training examples of the generator: photographs, degraded copies and labels, as pixels or as latents."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Examples:
         codes: int8 labels, shape (N, 16), -1 unknown.
         sources: strings, shape (N,): the set that each row comes from.
         source_rows: the row of the prepared photographs that each row shows, shape (N,).
-        num_spoiled: how many of the last rows are spoiled copies.
+        num_spoiled: number of degraded copies, which are the last rows.
         digest: SHA-256 of everything that the images depend on, in hexadecimal digits.
     """
 
@@ -75,7 +75,7 @@ class Examples:
     def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs of the diffusion model and their labels, some of them mirrored.
 
-        A mirrored right eye is a left eye: its eye side changes too.
+        A mirrored right eye is a left eye, so its eye side changes, too.
 
         Args:
             rows: row numbers, shape (B,).
@@ -119,7 +119,7 @@ def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, s
     codes = data.codes[rows].copy()
     known = codes[:, READABILITY_COLUMNS]
     known[clear[:, None] & (known < 0)] = 1
-    # Only a picture on which everything is readable can be spoiled in a known way.
+    # Only a photograph in which everything is readable can be degraded in a known way.
     candidates = np.flatnonzero(clear & (known == 1).all(axis=1))
     wanted = round(len(rows) * degraded_share / (1 - degraded_share)) if len(candidates) else 0
     spoiled = np.resize(np.random.default_rng([seed, 4]).permutation(candidates), wanted)
@@ -176,7 +176,7 @@ def encode_examples(examples: Examples, vae: FundusAutoencoder, cache_dir: Path)
     Args:
         examples: examples with uint8 images.
         vae: the autoencoder.
-        cache_dir: the cache's folder; the file's name is derived from the images and from the encoder.
+        cache_dir: folder of the cache; the name of the file is derived from the images and the encoder.
     """
     # Without the decoder: it may have been trained further since.
     weights = [weights_digest(module) for module in (vae.analysis, vae.encoder)]

@@ -58,8 +58,8 @@ def read_codes(table: Any, rules: Rules) -> np.ndarray:
                 codes[row, column] = parse_value(name, value)
             except ConditionError as error:
                 raise ConfigError(f"row {row} of the source: {error}") from None
-    for column, values in rules.items():
-        for row, value in enumerate(table[column]):
+    for rule, values in rules.items():
+        for row, value in enumerate(table[rule]):
             if str(value) in values:
                 known = dict(zip(CONDITION_NAMES, codes[row].tolist(), strict=True))
                 filled = known | fill_unknown(known, conclude([values[str(value)]]))

@@ -1,4 +1,4 @@
-"""The order in which rows are seen, as a pure function of the seed: resuming needs no state but the images seen."""
+"""The order of the training rows, a pure function of the seed: resuming needs only the number of images seen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BALANCING_ROUNDS = 5
 
 
 def rare_label_weights(codes: np.ndarray, largest: float) -> np.ndarray:
-    """How often each row is seen in an epoch, so that rare findings are not drowned by the common ones.
+    """Returns how often each row is seen per epoch, so that rare findings are seen more often.
 
-    A row's weight is that of its rarest finding: (rows of the commonest finding / rows of this one) ** 0.75, between 1
-    and `largest`. Mahajan et al. 2018 use the exponent 0.5; every grade of a graded disease is a finding of its own.
+    The weight of a row is that of its rarest finding: (rows of the most frequent finding / rows of this one) ** 0.75,
+    between 1 and `largest`. Mahajan et al. 2018 use the exponent 0.5. Each grade of a disease is a separate finding.
 
     Args:
         codes: integer array of shape (N, 16), -1 unknown.
@@ -34,9 +34,9 @@ def rare_label_weights(codes: np.ndarray, largest: float) -> np.ndarray:
 def balanced_weights(codes: np.ndarray, sources: np.ndarray, largest: float) -> np.ndarray:
     """`rare_label_weights`, with each finding made about as frequent in every source that has eyes with and without it.
 
-    Where a finding is common in one camera's photographs and rare in another's, a generator learns the camera in the
-    place of the finding. Iterative proportional fitting moves the share of positives in each source to the share over
-    all of these sources; the bounds on the weights keep it from repeating a few photographs without end.
+    If a finding is common in the photographs of one camera and rare in those of another, a generator learns the camera
+    instead of the finding. Iterative proportional fitting moves the share of positives in each source to the share over
+    all of these sources; the bounds on the weights limit how often single photographs are repeated.
 
     Args:
         codes: integer array of shape (N, 16), -1 unknown.
@@ -70,11 +70,11 @@ def _balance_one(weights: np.ndarray, values: np.ndarray, sources: np.ndarray) -
 
 
 class EpochOrder:
-    """An endless sequence of rows, shuffled anew each epoch; the same for any number of processes.
+    """An infinite sequence of rows, shuffled in each epoch; the same for any number of processes.
 
     Args:
         rows: the row numbers to draw from.
-        weights: how often each of them stands in an epoch on average (its fraction is rounded at random each epoch).
+        weights: how often each row occurs per epoch on average (fractions are rounded at random in each epoch).
         seed: seed of the shuffle.
     """
 
@@ -84,7 +84,7 @@ class EpochOrder:
         self._rows = rows
         self._weights = np.ones(len(rows)) if weights is None else weights
         self._seed = seed
-        # Rounding differs from epoch to epoch; a fixed length keeps the start of every epoch known without counting.
+        # Rounding differs between epochs; with a fixed length, the start of every epoch is known.
         self.epoch_length = int(self._weights.sum())
         self._cached: tuple[int, np.ndarray] = (-1, rows)
 
@@ -97,7 +97,7 @@ class EpochOrder:
         return self._cached[1]
 
     def take(self, start: int, count: int) -> np.ndarray:
-        """Rows number `start` to `start + count` of the endless sequence."""
+        """Returns the rows `start` to `start + count` of the infinite sequence."""
         parts = []
         while count > 0:
             epoch, offset = divmod(start, self.epoch_length)

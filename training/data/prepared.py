@@ -1,4 +1,4 @@
-"""Photographs and labels: any `datasets` source becomes square uint8 images and integer codes in one cache."""
+"""Prepares photographs and labels: converts a `datasets` source to square uint8 images and integer codes, cached."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class PreparedData:
     Attributes:
         images: uint8 array, shape (N, resolution, resolution, 3), memory-mapped.
         codes: int8 array, shape (N, 16): the condition labels in the order of `CONDITION_NAMES`, -1 unknown.
-        groups: strings, shape (N,): the row's group (patient).
-        sources: strings, shape (N,): the set that the row comes from; empty where the data names none.
-        native_sizes: int32 array, shape (N,): the photograph's true side in pixels; 0 where the data does not say.
+        groups: strings, shape (N,): the group (patient) of the row.
+        sources: strings, shape (N,): the set that the row comes from; empty if unknown.
+        native_sizes: int32 array, shape (N,): the side of the original photograph in pixels; 0 if unknown.
         digest: SHA-256 of all of these, in hexadecimal digits.
     """
 
@@ -50,9 +50,9 @@ class PreparedData:
 
 
 def choose_parts(groups: np.ndarray, config: DataConfig, seed: int) -> np.ndarray:
-    """The part of the split that each group belongs to.
+    """Assigns each group to a part of the split.
 
-    A group's part is a function of its name and the seed alone: it stays the same when photographs are added.
+    The part depends only on the name of the group and the seed, so it stays the same when photographs are added.
 
     Args:
         groups: names of groups, shape (N,).
@@ -100,7 +100,7 @@ def prepare_data(config: DataConfig, resolution: int, cache_dir: Path) -> Prepar
     Args:
         config: where the photographs are.
         resolution: side of the square images, in pixels.
-        cache_dir: the cache's parent. The cache's name is derived from what is read (of a local directory, the names
+        cache_dir: parent folder of the cache, whose name is derived from the source (of a local directory, the names
             and sizes of its files) and from `resolution`.
 
     Raises:
