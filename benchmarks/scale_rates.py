@@ -2,8 +2,8 @@
 
 `python -m benchmarks.scale_rates --images SOURCE --out benchmarks/results/scale-MACHINE.json`
 
-The generator is built from a preset with random weights, because its speed does not depend on them. File sizes depend on
-the content, so real images are encoded; they are not kept.
+The generator is built from a preset with random weights, because its speed does not depend on them. File sizes depend
+on the content, so real images are encoded; they are not kept.
 """
 
 from __future__ import annotations

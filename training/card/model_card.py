@@ -1,4 +1,4 @@
-"""The model card of a trained pipeline, filled in from the record of its training: no figure is typed."""
+"""The model card of a trained pipeline. All figures come from the record of its training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _stage_record(log: Path, modules: list[nn.Module]) -> dict[str, float]:
 
 
 def _count_labels(codes: np.ndarray) -> dict[str, dict[str, int]]:
-    """For each label, how many rows know it, and how many have each of its values."""
+    """For each label, the number of rows where it is known and the number of rows with each value."""
     counts = {}
     for column, label in enumerate(CONDITION_LABELS):
         values = codes[:, column]
@@ -58,14 +58,14 @@ def make_record(
     num_held_out: int,
     made_from: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything the card says of a training run.
+    """Returns everything that the card states about a training run.
 
     Args:
         config: the run's configuration.
         pipeline: the trained pipeline.
         codes: labels of the photographs trained on, without spoiled copies; shape (N, 16).
-        num_spoiled: spoiled copies trained on beside them.
-        num_held_out: photographs held out.
+        num_spoiled: number of degraded copies in the training data.
+        num_held_out: number of photographs held out.
         made_from: everything that the weights depend on, by name; `was_made_from` compares it.
     """
     stages = {}
@@ -105,7 +105,7 @@ def _trained(pipeline: SynFundusPipeline) -> dict[str, list[nn.Module]]:
 
 
 def _earlier_runs(pretrained: str | None) -> list[dict[str, Any]]:
-    """The runs that made the weights this run started from, oldest first: stages and machine of each."""
+    """The runs that produced the weights from which this run started, oldest first: stages and machine of each."""
     path = Path(pretrained or "") / RECORD_NAME
     if pretrained is None or not path.is_file():
         return []
@@ -159,10 +159,10 @@ def _stage_table(record: dict[str, Any]) -> str:
 
 
 def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) -> str:
-    """The card's text.
+    """Returns the text of the card.
 
     Args:
-        record: as `make_record` gives it.
+        record: as returned by `make_record`.
         pipeline: the trained pipeline.
         name: the folder or Hub id in the card's example.
     """

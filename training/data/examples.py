@@ -97,17 +97,18 @@ class Examples:
 
 
 def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, seed: int, cache_dir: Path) -> Examples:
-    """Adds what is known of readability: clear photographs are readable, and spoiled copies are not where spoiled.
+    """Adds readability labels: clear photographs are readable, and degraded copies are not where they are degraded.
 
-    A source's own readability labels win; where a photograph is neither labelled nor clear they stay unknown. Which
-    photographs are clear, and the spoiled copies, are cached on disk; memory does not grow with the images.
+    Readability labels of the source take precedence. Photographs that are neither labelled nor clear keep unknown
+    labels. Which photographs are clear, and the degraded copies, are cached on disk: memory does not grow with the
+    number of images.
 
     Args:
         data: the photographs.
         rows: those to use.
-        degraded_share: share of spoiled copies among the result, in [0, 1). With no clear photograph there is none.
-        seed: decides which are spoiled and how.
-        cache_dir: the cache's folder.
+        degraded_share: share of degraded copies in the result, in [0, 1). Without clear photographs there are none.
+        seed: decides which photographs are degraded and how.
+        cache_dir: folder of the cache.
     """
     clear = fill_array(
         cache_dir / f"clear-{data.digest[:12]}.npy",

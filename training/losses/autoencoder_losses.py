@@ -1,4 +1,4 @@
-"""What the autoencoder is trained with: first all of it, then its decoder alone, against a discriminator."""
+"""The losses of the autoencoder: of the whole network, then of the decoder against a discriminator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Losses = dict[str, torch.Tensor]
 
 
 def high_pass(images: torch.Tensor) -> torch.Tensor:
-    """Images of shape (B, C, H, W) less their average over 5x5 pixels: what is left is fine structure."""
+    """Returns images of shape (B, C, H, W) minus their average over 5x5 pixels, which leaves the fine structure."""
     return images - functional.avg_pool2d(images, 5, stride=1, padding=2, count_include_pad=False)
 
 
@@ -64,7 +64,7 @@ class AutoencoderLoss(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Tells patches of photographs from reconstructed ones (Isola et al. 2017); a score sees 38 pixels a side.
+    """Distinguishes patches of photographs from reconstructed ones (Isola et al. 2017); a score sees 38x38 pixels.
 
     Maps images of shape (B, 3, H, W) in [-1, 1] to scores of shape (B, 1, H / 8, W / 8), high for photographs.
     """

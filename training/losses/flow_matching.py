@@ -1,4 +1,4 @@
-"""What the generator is trained and validated with: the error of the predicted flow from noise to latents."""
+"""The loss of the generator, in training and validation: the error of the predicted flow from noise to latents."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TIME_SCALE = 1000
 
 
 def drop_labels(codes: torch.Tensor, config: GeneratorConfig, generator: torch.Generator) -> torch.Tensor:
-    """Shows some known labels, and all labels of some images, as unknown.
+    """Replaces some known labels, and all labels of some images, by unknown.
 
     Args:
         codes: integers of shape (B, 16).
         config: its `label_dropout` and `condition_dropout` are used.
-        generator: decides which.
+        generator: source of random numbers.
     """
     share = config.label_dropout * torch.rand(len(codes), 1, generator=generator)
     single = torch.rand(codes.shape, generator=generator) < share
@@ -43,7 +43,7 @@ class FlowMatchingLoss(nn.Module):
     Args:
         unet: predicts noise minus image from (1 - t) * image + t * noise.
         encoder: encodes the labels.
-        examples: what it is trained on.
+        examples: the training examples.
         config: its dropout shares are used.
         shift: shift of the times; 1 for none.
     """
@@ -61,7 +61,7 @@ class FlowMatchingLoss(nn.Module):
         self._examples = examples
 
     def forward(self, rows: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """The loss on these examples, some mirrored, some with labels dropped."""
+        """Returns the loss on these examples, randomly mirrored and with labels dropped."""
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
         inputs, codes = self._examples.take(rows, flipped)
         times = torch.randn(len(rows), generator=generator).sigmoid()
@@ -71,7 +71,7 @@ class FlowMatchingLoss(nn.Module):
     def flow_errors(
         self, inputs: torch.Tensor, codes: torch.Tensor, times: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        """Each image's mean squared error with random noise; shape (B,).
+        """Returns the mean squared error of each image with random noise; shape (B,).
 
         Args:
             inputs: latents or images of shape (B, C, h, w).
@@ -93,7 +93,7 @@ class FlowMatchingLoss(nn.Module):
 def validation_loss(loss: FlowMatchingLoss, examples: Examples, seed: int, accelerator: Accelerator) -> float:
     """The loss on a random sample of the validation examples, with the same times and noise at every call.
 
-    Every process calls this and measures a share.
+    Every process calls this and measures a part.
     """
     sample = np.random.default_rng([seed, 5]).permutation(len(examples.codes))[:VALIDATION_ROWS]
     starts = range(0, len(sample), VALIDATION_BATCH)[accelerator.process_index :: accelerator.num_processes]

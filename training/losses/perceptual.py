@@ -14,7 +14,7 @@ TAPPED_BLOCKS = (0, 2, 4, 7)
 
 
 class PerceptualDistance(nn.Module):
-    """Distance of two images in the features of an ImageNet network, in the manner of LPIPS (Zhang et al. 2018).
+    """Distance of two images in the features of an ImageNet network, similar to LPIPS (Zhang et al. 2018).
 
     The features of each tapped layer are scaled to unit length over the channels; the squared differences are summed
     over the channels and averaged over positions and layers. There are no learned weights per channel.
@@ -25,7 +25,7 @@ class PerceptualDistance(nn.Module):
         self.network: Any = load_efficientnet_lite0().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualDistance:
-        """Stays in evaluation mode: the network only measures."""
+        """Keeps the network in evaluation mode."""
         return super().train(False)
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
