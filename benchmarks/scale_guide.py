@@ -17,7 +17,7 @@ from string import Template
 from typing import Any
 
 from dataset_script.build.shard_size import choose_shard_rows
-from release.upload import BYTES_A_COMMIT, FILES_A_BATCH, FILES_A_COMMIT, group
+from release.hub.upload import BYTES_A_COMMIT, FILES_A_BATCH, FILES_A_COMMIT, group
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 ROWS = 1_000_000
@@ -30,7 +30,7 @@ MOST_REQUESTS = 1_000  # of a free account, in five minutes
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file that does not exist yet, with what `release.upload.group` needs to know."""
+    """A file that does not exist yet, with what `release.hub.upload.group` needs to know."""
 
     name: str
     size: int

@@ -2,7 +2,7 @@
 
 This is the only place that knows them. A *condition* is a mapping from label names to values; a *complete* condition
 has a value for each of the sixteen condition labels (the fifteen labels of a row, then `eye_side`), -1 for unknown.
-Only the standard library is imported here, so that every room of the project can use it.
+Only the standard library is imported here, so that every folder of the project can use it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Label:
 
     Attributes:
         name: the column's name in the published release.
-        full_name: what the column means.
+        full_name: the meaning of the column.
         explanation: the same in one sentence, for forms and cards.
         values: the names of the values 0, 1, ...
-        default: the value of a label that a caller leaves out.
+        default: the value if a caller leaves the label out.
     """
 
     name: str
@@ -39,6 +39,15 @@ class Label:
     def cardinality(self) -> int:
         """Number of known values."""
         return len(self.values)
+
+    def value_name(self, value: int) -> str:
+        """Returns the name of a value, "unknown" for -1. Do not index `values` with labels: -1 would be the last one.
+
+        Raises:
+            ConditionError: if the value is out of range.
+        """
+        number = parse_value(self.name, value)
+        return "unknown" if number == UNKNOWN else self.values[number]
 
     @property
     def allowed(self) -> str:
@@ -96,7 +105,7 @@ _ROW_COLUMNS = frozenset({"image", "idx", "file_name"})
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be used; the message names the label, the value given and what is allowed."""
+    """An invalid condition; the message names the label, the value given and what is allowed."""
 
 
 def get_label(name: str) -> Label:
@@ -144,7 +153,7 @@ def parse_value(name: str, value: Any) -> int:
 
 
 def _is_mapping(value: Any) -> bool:
-    """Whether this maps names to values: a mapping, or a row (`Series`) of a pandas table, but no table."""
+    """Whether this is a mapping or a row (`Series`) of a pandas table, but not a table."""
     return isinstance(value, Mapping) or (
         hasattr(value, "keys") and hasattr(value, "items") and not hasattr(value, "columns")
     )
@@ -153,9 +162,9 @@ def _is_mapping(value: Any) -> bool:
 def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
     """Returns a condition with a value for each of the sixteen condition labels, checked.
 
-    What is left out is healthy and readable (0 for diseases, 1 for readability); the eye side left out is unknown.
+    Labels left out are healthy and readable (0 for diseases, 1 for readability); `eye_side` left out is unknown.
     `is_fundus=0` makes the other three readability labels 0. The columns `image`, `idx` and `file_name` of a dataset
-    row are passed over.
+    row are ignored.
 
     Args:
         condition: label names to values, see `parse_value`; also a row of a pandas table.
@@ -164,7 +173,7 @@ def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
         All condition labels in the order of `CONDITION_NAMES`, each with an integer value.
 
     Raises:
-        ConditionError: for what is no mapping, an unknown label, a wrong value, or labels that contradict each other.
+        ConditionError: if it is not a mapping, has an unknown label or an invalid value, or contradicts itself.
     """
     if not _is_mapping(condition):
         kind = type(condition).__name__
@@ -235,10 +244,10 @@ def complete_conditions(conditions: Any) -> list[dict[str, int]]:
 
 
 def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
-    """Returns what guidance leads away from: the same eye without the findings and losses of readability asked for.
+    """Returns the condition that guidance leads away from: the same eye without the requested findings.
 
-    What is asked to be readable is unknown in it: guidance then leads to clear photographs, and findings that are seen
-    more often in poor ones do not spoil the picture. What is unknown stays unknown.
+    Requested readability is unknown in it. Guidance then also leads to clear images, which counteracts findings that
+    are more frequent in poor photographs. Unknown labels stay unknown.
 
     Args:
         condition: a complete condition.
@@ -270,10 +279,10 @@ def _describe_value(label: Label, value: int) -> str:
     if value == UNKNOWN:
         return f"{label.full_name} unknown"
     if label.name == "dr_grade":
-        name = label.values[value]
+        name = label.value_name(value)
         return f"{name} (grade {value})" if "DR" in name.split() else f"{name} (DR grade {value})"
     if label is EYE_SIDE:
-        return f"{label.values[value]} eye"
+        return f"{label.value_name(value)} eye"
     if label.name == "is_fundus":
         return f"not a {label.full_name}"
     if label in READABILITY:
@@ -282,6 +291,6 @@ def _describe_value(label: Label, value: int) -> str:
 
 
 def describe(condition: Mapping[str, int]) -> str:
-    """Returns a complete condition in words: what it asks for beyond a healthy, readable eye."""
+    """Returns a complete condition in words: its differences from a healthy, readable eye."""
     asked = [label for label in CONDITION_LABELS if condition[label.name] != label.default]
     return ", ".join(_describe_value(label, condition[label.name]) for label in asked) or "healthy, readable"

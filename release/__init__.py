@@ -1,5 +1,5 @@
 """Publishes the model, the dataset and the Space as three Hub repositories: `python -m release.push`.
 
-It knows folders, not code: a folder is checked as its readers will read it, and published as it stands, with a card
-that names the other two.
+A folder is checked with the programs that will read it and published as it is, with a card that links the other two
+repositories. `push.py` is the command; `cards/`, `checks/` and `hub/` are its parts.
 """

@@ -1,4 +1,4 @@
-"""What of a folder belongs into its Hub repository."""
+"""Which files of a folder belong to its Hub repository."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KINDS = ("model", "dataset", "space")
-# What each repository may hold. Anything else in a folder is refused rather than uploaded or silently left out.
+# The files that each repository may contain. Any other file is an error: neither uploaded nor silently left out.
 ALLOWED = {
     "model": r"README\.md|LICENSE(\.\w+)?|[\w-]+\.(json|py|png)|[\w-]+/[\w-]+\.(json|py)|[\w-]+/[\w.-]+\.safetensors",
     "dataset": r"README\.md|LICENSE(\.\w+)?|plan\.yaml|[\w-]+\.(json|png)|pictures/\w+\.png"
     r"|(data|labels|index|sample-\w+)/[\w.-]+\.parquet",
     "space": r"README\.md|LICENSE(\.\w+)?|requirements\.txt|packages\.txt|([\w-]+/)?[\w-]+\.(py|css|js|json|png)",
 }
-# What work leaves behind in any folder, and nobody misses: hidden files and folders, caches, temporary files.
+# Ignored by-products of work: hidden files and folders, caches, temporary files.
 LEFT_BEHIND = re.compile(r"(.*/)?(\.[^/]*|__pycache__|[^/]+\.egg-info|[^/]+\.tmp)(/.*)?")
 PICKLED = (".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
 
 
 class ReleaseError(Exception):
-    """Something that must not, or cannot, be published; the message says why and what to do."""
+    """Content that must not or cannot be published; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that is to become a Hub repository.
+    """A folder to publish as a Hub repository.
 
     Attributes:
         kind: "model", "dataset" or "space".
-        path: where it is.
+        path: the local folder.
         repo_id: owner and name of the repository.
     """
 
@@ -48,44 +48,52 @@ class Folder:
         """Returns the files to publish, by their path in the repository, in order.
 
         Raises:
-            ReleaseError: for a folder that is none, or one with files that do not belong into the repository.
+            ReleaseError: if the folder does not exist, has no card, or has files that do not belong to the repository.
         """
         if not self.path.is_dir():
-            raise ReleaseError(f"the {self.kind}'s folder {self.path} is not there")
+            raise ReleaseError(f"the {self.kind}'s folder {self.path} does not exist")
         found = {path.relative_to(self.path).as_posix(): path for path in _walk(self.path)}
         strange = [name for name in found if not re.fullmatch(ALLOWED[self.kind], name)]
         if self.kind == "model":
             strange += [name for name in _loose_weights(self.path, list(found)) if name not in strange]
         if strange:
             raise ReleaseError(
-                f"{self.path} holds what does not belong into a {self.kind} repository: {_name(strange)}"
+                f"{self.path} has a file that does not belong into a {self.kind} repository: {_name(strange)}"
             )
         if "README.md" not in found:
-            raise ReleaseError(f"{self.path} holds no README.md, so the {self.kind} has no card")
+            raise ReleaseError(f"{self.path} has no README.md, so the {self.kind} has no card")
         return found
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files, links followed, but for what work left behind."""
+    """All files, without by-products of work. Links to files are followed; links to folders are refused.
+
+    A link to a folder could form a loop or include files from elsewhere.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not LEFT_BEHIND.fullmatch(path.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix()
+        if LEFT_BEHIND.fullmatch(name):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise ReleaseError(f"{folder}/{name} is a symbolic link to a folder. Replace it by the files themselves")
+        if path.is_file():
             yield path
 
 
 def _loose_weights(folder: Path, names: list[str]) -> list[str]:
-    """Weights that belong to no component that `model_index.json` names, such as the state of an optimizer."""
+    """Weights of no component in `model_index.json`, such as the state of an optimizer."""
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ReleaseError(f"{folder} is no diffusers pipeline: model_index.json cannot be read ({error})") from None
+        raise ReleaseError(f"{folder} is not a diffusers pipeline: model_index.json cannot be read ({error})") from None
     components = {name for name in index if not name.startswith("_")}
     return [name for name in names if name.endswith(".safetensors") and name.partition("/")[0] not in components]
 
 
 def _name(names: list[str]) -> str:
-    """The first few names, with a word on why where there is one."""
+    """The first few names, with the reason if there is one."""
     shown = [
         f"{name} (weights are published as safetensors only)" if name.endswith(PICKLED) else name for name in names
     ]
     rest = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-    return ", ".join(shown[:5]) + rest + ". Move them elsewhere, or delete them"
+    return ", ".join(shown[:5]) + rest + ". Move or delete them"

@@ -1,7 +1,7 @@
 """Publishes the model, the dataset and the Space: `python -m release.push --namespace ORG [model|dataset|space|all]`.
 
-Everything is checked before anything is sent. Interrupted, the same command goes on where the Hub stands; when all is
-there, it does nothing. `--dry-run` checks, and lists what would be sent.
+Everything is checked before anything is sent. An interrupted push is resumed by running the same command again; when
+everything is published, the command does nothing. `--dry-run` runs the checks and lists what would be sent.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 
 from pipeline_synfundus import __version__
 
-from .cards import Published, Release
-from .checks import check_folder
-from .explain import explain
+from .cards.render import Published, Release
+from .checks.folder import check_folder
 from .folders import KINDS, Folder, ReleaseError
-from .retry import retry
+from .hub.errors import explain
+from .hub.retry import retry
+from .hub.upload import Plan, Target, make_plan, upload
 from .staging import Folders
-from .upload import Plan, Target, make_plan, upload
 
 CLONE = Path(__file__).parent.parent
 NAMESPACE = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"push: error: {error}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on where the Hub stands.", file=sys.stderr)
+        print("\nInterrupted. Run the same command again to resume.", file=sys.stderr)
         return 130
     except Exception as error:
         message = explain(error)
@@ -59,11 +59,11 @@ def _run(options: argparse.Namespace) -> None:
         {kind: Folder(kind, getattr(options, kind), f"{options.namespace}/{names[kind]}") for kind in KINDS}
     )
     for kind in kinds:
-        folders.by_kind[kind].files()  # refuses a folder that is none before the Hub is asked for anything
+        folders.by_kind[kind].files()  # checks the folders before the first request
     if not options.dry_run:
         _check_account(api, options.namespace)
     elif not _reachable(api, folders.by_kind["model"].repo_id):
-        print(f"{api.endpoint} cannot be reached: everything is listed as new.")
+        print(f"{api.endpoint} cannot be reached; all files are listed as new.")
         _list_all_new(folders, kinds, f"v{options.version}", api)
         return
     release = folders.release(api, f"v{options.version}", kinds)
@@ -79,34 +79,36 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _check(api: HfApi, folders: Folders, kinds: list[str], release: Release) -> None:
-    """Refuses what must not be published: first what is seen at once, of all folders, then what takes long."""
+    """Runs the fast checks of all folders, then the slow ones."""
     new = [kind for kind in kinds if not folders.check(api, kind, release)]
     for kind in new:
         check_folder(folders.by_kind[kind])
-        print(f"{kind}: {folders.by_kind[kind].path} may be published.")
+        print(f"{kind}: {folders.by_kind[kind].path} passed all checks.")
 
 
 def publish(api: HfApi, target: Target, release: Release, private: bool) -> Release:
-    """Creates the repository, brings it up to date and tags it; returns the release with its commit.
+    """Creates or updates a repository and tags it; returns the release with its commit.
 
     Args:
-        api: the Hub.
-        target: the repository and what it is to hold.
-        release: the tag, and the repositories that have it.
+        api: client of the Hub.
+        target: the repository and its content.
+        release: the tag and the repositories that have it.
         private: make a new repository private.
 
     Raises:
-        ReleaseError: if it is to be private, and is public already.
+        ReleaseError: if `private` is set and the repository is already public.
     """
     sdk = "gradio" if target.kind == "space" else None
     where: dict[str, Any] = {"repo_id": target.repo_id, "repo_type": target.kind}
     step = f"{target.kind} {target.repo_id}"
-    # None: an existing repository stays as it is, and a new one is as the organisation's settings say.
+    # None keeps an existing repository's visibility; a new one gets the organisation's default.
     wish = True if private else None
     address = retry(lambda: api.create_repo(**where, private=wish, space_sdk=sdk, exist_ok=True), step)
-    if private and not retry(lambda: api.repo_info(**where), step).private:  # create_repo leaves what exists as it is
+    if (
+        private and not retry(lambda: api.repo_info(**where), step).private
+    ):  # create_repo does not change existing repositories
         raise ReleaseError(
-            f"{address} is public already, and --private does not change that. Change it in its settings"
+            f"{address} is already public, and --private does not change that. Change it in the repository's settings"
         )
     commit = release.repositories[target.kind].commit
     head = upload(api, target, f"{target.kind.capitalize()} {release.tag}")
@@ -117,7 +119,7 @@ def publish(api: HfApi, target: Target, release: Release, private: bool) -> Rele
 
 
 def _check_account(api: HfApi, namespace: str) -> None:
-    """Asks the Hub who it takes us for, before long work starts."""
+    """Checks the account's write access before the slow checks start."""
     user = retry(api.whoami, "logging in", failures=3)
     names = [user["name"], *(organisation["name"] for organisation in user.get("orgs", ()))]
     if namespace not in names:
@@ -125,7 +127,7 @@ def _check_account(api: HfApi, namespace: str) -> None:
 
 
 def _reachable(api: HfApi, repo_id: str) -> bool:
-    """Whether there is a Hub to compare with; what it says does not matter here, unless it refuses."""
+    """Whether the Hub can be reached; its answer is ignored unless it is an error."""
     try:
         retry(lambda: api.repo_exists(repo_id), "asking the Hub", failures=1)
     except HfHubHTTPError:
@@ -136,7 +138,7 @@ def _reachable(api: HfApi, repo_id: str) -> bool:
 
 
 def _list_all_new(folders: Folders, kinds: list[str], tag: str, api: HfApi) -> None:
-    """The dry run without a Hub: the checks that need none, and every file."""
+    """The dry run without a connection: runs the local checks and lists every file."""
     repositories = {kind: Published(kind, folder.repo_id) for kind, folder in folders.by_kind.items()}
     release = Release(tag, api.endpoint, repositories)
     _check(api, folders, kinds, release)
@@ -150,7 +152,7 @@ def _list(target: Target, plan: Plan) -> None:
     kept = len(target.contents) - sum(map(len, plan.commits))
     print(
         f"\n{target.kind} {target.repo_id}: {len(plan.names)} files to change, {plan.size / 1e6:,.1f} MB, "
-        f"{max(len(plan.commits), bool(plan))} commits; {kept} files are there already"
+        f"{max(len(plan.commits), bool(plan))} commits; {kept} files unchanged"
     )
     for number, commit in enumerate(plan.commits, start=1):
         for content in commit:
@@ -162,7 +164,7 @@ def _list(target: Target, plan: Plan) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m release.push",
-        description="Publishes the model, the dataset and the Space. The same command again goes on with a push.",
+        description="Publishes the model, the dataset and the Space. Run the same command again to resume.",
     )
     add = parser.add_argument
     add("what", nargs="?", choices=(*KINDS, "all"), default="all", help="what to publish (%(default)s)")
@@ -178,13 +180,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _namespace(text: str) -> str:
     if not NAMESPACE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a user or an organisation")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid user or organisation name")
     return text
 
 
 def _version(text: str) -> str:
     if not VERSION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no version such as 1.0.0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version such as 1.0.0")
     return text
 
 

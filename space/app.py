@@ -1,9 +1,6 @@
-"""The SynFundus Space: ask for an eye with these findings, and see it come.
+"""The SynFundus Space: choose findings and generate fundus images that show them.
 
-Run it with `python app.py`. Settings, all optional, are environment variables:
-
-- SYNFUNDUS_MODEL: another model, a folder or a Hub id.
-- SYNFUNDUS_REAL_IMAGES: a folder of real photographs for the quiz.
+Run it with `python app.py`. README.md lists the environment variables that configure it.
 """
 
 import logging
@@ -13,16 +10,16 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
-from model import StartError, find_model_name, load_model
+from generator.model import StartError, find_model_name, load_model
+from generator.sampling import build_sampler
 from page import build_error_page, build_page
-from quiz import find_photographs
-from sampling import build_sampler
+from tabs.quiz_rounds import find_photographs
 
 MOST_WAITING = 30
 
 
 def build_app() -> gr.Blocks:
-    """Returns the page, or without a model that works the page that says why."""
+    """Returns the page; if it cannot start, a page that gives the reason."""
     try:
         photographs = find_photographs()
         model = load_model(find_model_name())
@@ -33,7 +30,7 @@ def build_app() -> gr.Blocks:
 
 
 def build_theme() -> gr.themes.Base:
-    """Returns the theme: fonts that every machine has, so that nothing is fetched, and buttons that can be read."""
+    """Returns the theme: system fonts, so that nothing is downloaded, and buttons with sufficient contrast."""
     fonts: dict[str, list] = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
     return gr.themes.Base(primary_hue="cyan", neutral_hue="slate", **fonts).set(
         button_primary_background_fill="*primary_700",

@@ -1,4 +1,4 @@
-"""The API's named endpoints, for `gradio_client` and plain HTTP; README.md shows how to call them."""
+"""The named endpoints of the API, for `gradio_client` and plain HTTP; README.md shows how to call them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-from export import describe_images, save_images
+from components.view import ONE_AT_A_TIME
+from generator.model import Model
+from generator.sampling import Sampler
+from generator.settings import Settings, SettingsError, check_one, check_same_eye
 from gradio.data_classes import FileData
-from model import Model
-from sampling import Sampler
-from settings import Settings, SettingsError, check_one, check_same_eye
-from view import ONE_AT_A_TIME
+from results.export import describe_images, save_images
 
 
 def add_endpoints(app: gr.Blocks, model: Model, sample: Sampler) -> None:
-    """Adds `/generate`, `/generate_live`, `/same_eye` and `/labels` to the page that is being built."""
+    """Adds `/generate`, `/generate_live`, `/same_eye` and `/labels` to the page under construction."""
 
     def run(settings: Settings) -> Iterator[dict]:
         for frame in sample(settings):
@@ -29,7 +29,7 @@ def add_endpoints(app: gr.Blocks, model: Model, sample: Sampler) -> None:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
     ) -> list[dict]:
-        """Generates images of one condition; image k has the noise of seed + k."""
+        """Generates images of one condition; image k uses seed + k."""
         *_, last = run(_check(check_one, model, condition, num_images, seed, num_inference_steps, guidance_scale))
         return last["images"]
 
@@ -40,7 +40,7 @@ def add_endpoints(app: gr.Blocks, model: Model, sample: Sampler) -> None:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
     ) -> Iterator[dict]:
-        """As generate, but says which step it is at, and can be cancelled; the last answer holds the images."""
+        """As generate, but reports each step and can be cancelled; the last answer contains the images."""
         yield from run(_check(check_one, model, condition, num_images, seed, num_inference_steps, guidance_scale))
 
     def same_eye(
@@ -49,7 +49,7 @@ def add_endpoints(app: gr.Blocks, model: Model, sample: Sampler) -> None:
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
     ) -> list[dict]:
-        """Generates one eye, that is one seed, with each of several conditions."""
+        """Generates one eye (one seed) with each of several conditions."""
         *_, last = run(_check(check_same_eye, model, conditions, seed, num_inference_steps, guidance_scale))
         return last["images"]
 
@@ -72,7 +72,7 @@ def add_endpoints(app: gr.Blocks, model: Model, sample: Sampler) -> None:
 
 
 def _check(check: Any, *arguments: Any) -> Settings:
-    """Returns checked settings; what is wrong with them reaches the caller as the error's text."""
+    """Returns checked settings; a problem reaches the caller as the text of the error."""
     try:
         return check(*arguments)
     except SettingsError as error:
@@ -81,7 +81,7 @@ def _check(check: Any, *arguments: Any) -> Settings:
 
 def _to_answer(app: gr.Blocks, model: Model, settings: Settings, images: list[Any]) -> list[dict]:
     paths = save_images(model, settings, images)
-    app.upload_file_set.update(map(str, paths))  # Gradio clears what its components made; of these it must be told
+    app.upload_file_set.update(map(str, paths))  # Gradio deletes only the files that it knows
     rows = zip(paths, describe_images(model, settings), settings.conditions, settings.seeds, strict=True)
     return [
         {

@@ -12,9 +12,9 @@ from hub.repositories import check_metadata
 from huggingface_hub import DatasetCard, HfApi, ModelCard, SpaceCard
 from publishing import ROOT
 
-from release.card_check import check_card, check_card_on_hub
-from release.cards import Published, Release, render_card, render_pin
-from release.croissant import render_croissant
+from release.cards.check import check_card, check_card_on_hub
+from release.cards.croissant import render_croissant
+from release.cards.render import Published, Release, render_card, render_pin
 from release.folders import Folder, ReleaseError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

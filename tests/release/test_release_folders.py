@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from publishing import ROOT
 
-from release.checks import check_folder
-from release.contents import check_contents
+from release.checks.contents import check_contents
+from release.checks.folder import check_folder
 from release.folders import Folder, ReleaseError
 
 # Not written out, so that no scanner takes this file for a leak.
@@ -92,15 +92,14 @@ def test_a_folder_without_a_card_is_refused(model: Folder) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="is not there"):
+    with pytest.raises(ReleaseError, match="does not exist"):
         Folder("dataset", tmp_path / "none", "lab/none").files()
 
 
 def test_the_space_is_published_whole() -> None:
     files = Folder("space", ROOT / "space", "lab/synfundus").files()
-    assert {path.name for path in (ROOT / "space").iterdir() if path.suffix in (".py", ".md", ".txt", ".css")} == set(
-        files
-    )
+    own = {path for path in (ROOT / "space").rglob("*") if path.suffix in (".py", ".md", ".txt", ".css")}
+    assert {path.relative_to(ROOT / "space").as_posix() for path in own} == set(files)
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -139,8 +138,38 @@ def test_an_image_may_say_so_in_exif(tmp_path: Path, suffix: str) -> None:
 def test_a_dataset_of_photographs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "train-00000-of-00001.parquet"
     pq.write_table(pa.table({"image": [{"bytes": encode({}), "path": "0.png"}], "idx": [0]}), path)
-    with pytest.raises(ReleaseError, match=r"first image of data/train-0\.parquet"):
+    with pytest.raises(ReleaseError, match=r"image 0 of data/train-0\.parquet"):
         check_contents({"data/train-0.parquet": path})
+
+
+@pytest.mark.parametrize("row_group_size", [100, 3])
+def test_every_image_of_a_parquet_file_must_say_that_it_is_synthetic(tmp_path: Path, row_group_size: int) -> None:
+    path = tmp_path / "train-00000-of-00001.parquet"
+    images = [
+        {"bytes": encode({"Description": "Synthetic retinal fundus image"}), "path": f"{i}.png"} for i in range(9)
+    ]
+    pq.write_table(pa.table({"image": images}), path, row_group_size=row_group_size)
+    check_contents({"data/train-0.parquet": path})
+    images[7] = {"bytes": encode({"Camera": "Canon CR-2"}), "path": "7.png"}
+    pq.write_table(pa.table({"image": images}), path, row_group_size=row_group_size)
+    with pytest.raises(ReleaseError, match=r"image 7 of data/train-0\.parquet .*photograph of a real eye"):
+        check_contents({"data/train-0.parquet": path})
+
+
+def test_an_image_stored_without_its_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "train-0.parquet"
+    pq.write_table(pa.table({"image": pa.array([{"bytes": None, "path": "/home/ada/0.png"}])}), path)
+    with pytest.raises(ReleaseError, match=r"image 0 of data/train-0\.parquet is stored as a path"):
+        check_contents({"data/train-0.parquet": path})
+
+
+def test_a_link_to_a_parent_folder_does_not_repeat_its_files(model: Folder) -> None:
+    before = model.files()
+    (model.path / "again").symlink_to(model.path, target_is_directory=True)
+    with pytest.raises(ReleaseError, match="again is a symbolic link to a folder"):
+        model.files()
+    (model.path / "again").unlink()
+    assert model.files() == before
 
 
 def test_a_model_must_load_in_a_clean_process(model: Folder) -> None:
@@ -178,5 +207,5 @@ def test_a_space_that_is_no_python_is_refused(tmp_path: Path) -> None:
     space = Folder("space", tmp_path / "space", "lab/synfundus")
     check_folder(space)
     (space.path / "app.py").write_text("def (")
-    with pytest.raises(ReleaseError, match=r"app\.py is no Python"):
+    with pytest.raises(ReleaseError, match=r"app\.py is not valid Python"):
         check_folder(space)

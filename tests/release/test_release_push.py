@@ -16,11 +16,11 @@ from hub import Fault, HubServer
 from huggingface_hub import HfApi, constants
 from publishing import DATASET, MODEL, REPOSITORIES, ROOT, SPACE, TOKEN, Push, clean_environment, run_push
 
-from release.cards import Published, Release
-from release.explain import explain
+from release.cards.render import Published, Release
 from release.folders import ReleaseError
+from release.hub.errors import explain
+from release.hub.upload import Content, Target, upload
 from release.push import main, publish
-from release.upload import Content, Target, upload
 
 
 def test_each_repository_takes_one_commit_and_has_the_tag(published: Push) -> None:
@@ -70,7 +70,7 @@ def test_a_changed_model_needs_a_new_version(published: Push, model_dir: Path, t
     arguments = ["model", "--version", "1.0.0", "--model", str(tmp_path / "pipeline_synfundus")]
     done = run_push(published.hub, tmp_path, *arguments)
     assert done.returncode == 2
-    assert "has a v1.0.0 already, with other content (training_run.json). Give --version a new number" in done.stderr
+    assert "already has v1.0.0 with other content (training_run.json). Give --version a new number" in done.stderr
 
 
 def test_a_dataset_of_another_model_is_refused(published: Push, model_dir: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_private_push_makes_private_repositories_and_leaves_no_public_one_unno
     publish(api, target, release, private=True)
     assert hub.store.repository("model", MODEL).settings["visibility"] == "private"
     api.create_repo("lab/open")
-    with pytest.raises(ReleaseError, match="is public already, and --private does not change that"):
+    with pytest.raises(ReleaseError, match="is already public, and --private does not change that"):
         publish(api, replace(target, repo_id="lab/open"), release, private=True)
 
 
@@ -144,7 +144,7 @@ def test_a_dry_run_needs_no_hub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert main(["--namespace", "lab", "--dry-run", "space"]) == 0
     said = capsys.readouterr().out
-    assert "cannot be reached: everything is listed as new" in said
+    assert "cannot be reached; all files are listed as new" in said
     assert re.search(r"space lab/synfundus: \d+ files to change, 0\.\d MB, 1 commits; 0 files are there", said)
     assert re.search(r"commit 1  add +\d\.\d{3} MB  generator\.json", said)
 
@@ -159,7 +159,7 @@ def test_an_interrupted_push_says_how_to_go_on(hub: HubServer, tmp_path: Path) -
             time.sleep(0.05)
         time.sleep(0.5)  # it has begun to wait
         process.send_signal(signal.SIGINT)
-        assert "The same command goes on where the Hub stands" in process.communicate(timeout=60)[1]
+        assert "Run the same command again to resume" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
 
 
@@ -206,10 +206,10 @@ def test_a_space_without_a_model_is_refused(push_here: Callable) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--version", "one"], "'one' is no version such as 1.0.0"),
-        (["--namespace", "a/b"], "'a/b' is no name of a user or an organisation"),
+        (["--version", "one"], "'one' is not a version such as 1.0.0"),
+        (["--namespace", "a/b"], "'a/b' is not a valid user or organisation name"),
         (["everything"], "invalid choice: 'everything'"),
-        (["dataset", "--dataset", "nowhere"], "the dataset's folder nowhere is not there"),
+        (["dataset", "--dataset", "nowhere"], "the dataset's folder nowhere does not exist"),
     ],
 )
 def test_wrong_arguments_are_refused_before_the_hub_is_asked(

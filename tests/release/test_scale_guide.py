@@ -12,7 +12,7 @@ from benchmarks.scale_rates import measure_encoding, measure_labels, read_pictur
 from dataset_script import generate
 from dataset_script.build.image_format import FORMATS
 from release import push
-from release.upload import BYTES_A_COMMIT, FILES_A_COMMIT
+from release.hub.upload import BYTES_A_COMMIT, FILES_A_COMMIT
 
 TITLES = ("PNG", "lossless WebP", "JPEG")
 RATES = {

@@ -11,9 +11,9 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from publishing import ROOT, clean_environment
 
-from release import upload as uploading
-from release.retry import NotThereYet
-from release.upload import Content, Target, make_plan, upload
+from release.hub import upload as uploading
+from release.hub.retry import NotThereYet
+from release.hub.upload import Content, Target, make_plan, upload
 
 REPO = "lab/eyes"
 STORM = {"Retry-After": "0"}
@@ -194,7 +194,7 @@ def test_a_hub_that_shows_a_commit_late_is_waited_for_but_not_for_ever(
     if late < 100:
         assert upload(api, target, "Eyes") == hub.store.repository("dataset", REPO).find("main")
     else:
-        with pytest.raises(NotThereYet, match=r"took a commit, and still lacks README\.md, data/train-0\.parquet"):
+        with pytest.raises(NotThereYet, match=r"accepted a commit, but still lacks README\.md, data/train-0\.parquet"):
             upload(api, target, "Eyes")
     assert commits(hub) == ["Eyes"]
     assert stored(hub) == wanted(target)
@@ -203,7 +203,7 @@ def test_a_hub_that_shows_a_commit_late_is_waited_for_but_not_for_ever(
 KILLED = """
 from pathlib import Path
 from huggingface_hub import HfApi
-from release import upload
+from release.hub import upload
 upload.BYTES_A_COMMIT = 100_000
 folder = Path({folder!r})
 contents = [upload.Content(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*.*"))]

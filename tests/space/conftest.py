@@ -19,7 +19,7 @@ sys.path.insert(0, str(SPACE))  # as `python space/app.py` does
 @pytest.fixture(scope="session")
 def model(tiny_pipeline_dir: Path) -> Any:
     """The Space's model, of random weights: 16x16 pixels."""
-    from model import ModelName, load_model
+    from generator.model import ModelName, load_model
 
     return load_model(ModelName(str(tiny_pipeline_dir)))
 
@@ -35,6 +35,7 @@ def address(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("space")
     environment = os.environ | {
         "SYNFUNDUS_MODEL": str(tiny_pipeline_dir),
+        "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "GRADIO_SERVER_PORT": str(find_free_port()),
         "GRADIO_TEMP_DIR": str(folder / "files"),

@@ -111,7 +111,7 @@ def test_findings_become_pictures_with_live_previews_labels_and_a_link(page: Pag
     shown = fetch_image(page, "#gallery img")
     assert shown.text["SynFundus-Synthetic"] == "true"
 
-    link = page.get_by_label("Link to these pictures").input_value()
+    link = page.get_by_label("Link to these images").input_value()
     assert link == page.url
     page.goto(link)
     expect(page.get_by_text("2 synthetic images in")).to_be_visible()
@@ -120,7 +120,7 @@ def test_findings_become_pictures_with_live_previews_labels_and_a_link(page: Pag
 
 
 def test_downloads_hold_the_images_and_the_fifteen_labels(page: Page) -> None:
-    page.get_by_role("button", name="A macula that cannot be read").click()  # an example runs at once
+    page.get_by_role("button", name="Unreadable macula").click()  # an example runs at once
     expect(page.get_by_text("2 synthetic images in")).to_be_visible()
     files = {}
     for name in ("zip", "csv", "parquet"):

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import load_dataset
-from difference import show_difference
-from export import save_downloads
+from generator.settings import check_one
 from PIL import Image
-from settings import check_one
+from results.difference import show_difference
+from results.export import save_downloads
 
 from pipeline_synfundus.labels import CONDITION_NAMES
 

@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from form import build_form, check_form, read_form
-from settings import SettingsError
+from components.form import build_form, check_form, read_form
+from generator.settings import SettingsError
 
 from pipeline_synfundus.labels import CONDITION_LABELS, complete_condition
 

@@ -2,8 +2,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from links import from_query, to_query
-from settings import SettingsError, check_one
+from generator.settings import SettingsError, check_one
+from results.links import from_query, to_query
 
 
 @pytest.mark.parametrize(

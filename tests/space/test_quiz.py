@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model import StartError
+from generator.model import StartError
+from generator.sampling import build_sampler
 from PIL import Image
-from quiz import POOR_STEPS, chance_of, find_photographs, make_round
-from sampling import build_sampler
+from tabs.quiz_rounds import POOR_STEPS, chance_of, find_photographs, make_round
 
 
 def open_png(data: bytes) -> Image.Image:
@@ -18,7 +18,7 @@ def open_png(data: bytes) -> Image.Image:
 
 
 def test_a_photograph_is_asked_about_at_the_models_size_and_not_called_synthetic(model: Any, tmp_path: Path) -> None:
-    Image.new("RGB", (60, 40), (180, 60, 20)).save(tmp_path / "eye.jpg", quality=95)
+    Image.new("RGB", (40, 40), (180, 60, 20)).save(tmp_path / "eye.jpg", quality=95)
     question = make_round(model, build_sampler(model), [tmp_path / "eye.jpg"], random.Random(1))
     photograph, generated = (open_png(question.pictures[place]) for place in (question.answer, 1 - question.answer))
     assert photograph.size == generated.size == (16, 16)

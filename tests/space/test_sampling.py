@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sampling
 import torch
 from diffusers import DDIMScheduler
-from sampling import Sampler, build_sampler
-from settings import check_one
+from generator import sampling
+from generator.sampling import Sampler, build_sampler
+from generator.settings import check_one
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from settings import SettingsError, check_one, check_same_eye
+from generator.settings import SettingsError, check_one, check_same_eye
 
 
 def test_what_is_left_out_is_healthy_and_the_models_own_default(model: Any) -> None:

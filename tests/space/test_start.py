@@ -59,7 +59,7 @@ def test_a_space_that_cannot_start_is_a_page_that_says_why(
 
 @pytest.mark.parametrize("pin", ["[]", "{", '{"repo_id": "lab/model"}'])
 def test_a_pin_that_names_no_model_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pin: str) -> None:
-    import model
+    from generator import model
 
     monkeypatch.delenv("SYNFUNDUS_MODEL", raising=False)
     monkeypatch.setattr(model, "PIN", tmp_path / "generator.json")

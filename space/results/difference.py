@@ -1,17 +1,17 @@
-"""Shows where two pictures of one eye differ."""
+"""Shows where two images of one eye differ."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-# Differences of luminance below this share of full white are noise to the eye, above the other are shown in full.
+# Luminance differences below SEEN (as a share of white) are ignored; those above STRONG get the full mark colour.
 SEEN, STRONG = 0.03, 0.3
-MARK = (90, 220, 255)  # against the red of a fundus
+MARK = (90, 220, 255)  # contrasts with the red of a fundus
 
 
 def show_difference(reference: Image.Image, other: Image.Image) -> tuple[Image.Image, float]:
-    """Returns the other picture in grey with the changed places lit up, and the share of the picture that changed.
+    """Returns the other image in grey with changed places highlighted, and the share of the image that changed.
 
     Args:
         reference, other: RGB images of one size.
@@ -20,7 +20,7 @@ def show_difference(reference: Image.Image, other: Image.Image) -> tuple[Image.I
         An RGB image, and the fraction in [0, 1] of pixels whose luminance differs visibly.
 
     Raises:
-        ValueError: for images of two sizes.
+        ValueError: if the sizes differ.
     """
     if reference.size != other.size:
         raise ValueError(f"the images have the sizes {reference.size} and {other.size}, but must have one size")

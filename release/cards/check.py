@@ -1,4 +1,4 @@
-"""Is a card's metadata complete, valid, and true of its folder? Judged offline by the libraries that will read it."""
+"""Checks that a card's metadata is complete, valid and consistent with its folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import HfApi, RepoCard
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
-from .cards import read_card
-from .folders import Folder, ReleaseError
+from ..folders import Folder, ReleaseError
+from .render import read_card
 
 REQUIRED = {
     "model": ("license", "library_name", "pipeline_tag", "tags", "extra_gated_prompt", "extra_gated_fields"),
@@ -40,10 +40,10 @@ REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def check_card(folder: Folder, content: bytes) -> None:
-    """Checks a card as it is to be published.
+    """Checks a card in its published form.
 
     Raises:
-        ReleaseError: with the field, what it is, and what it should be.
+        ReleaseError: with the field, its value and what is allowed.
     """
     card = read_card(folder.kind, content.decode("utf-8"))
     data = card.data.to_dict()
@@ -64,20 +64,20 @@ def check_card(folder: Folder, content: bytes) -> None:
 
 
 def check_card_on_hub(kind: str, content: bytes, api: HfApi) -> bool:
-    """Asks the Hub's own validator; returns False if it cannot be reached.
+    """Validates a card with the Hub's own validator; returns False if the Hub cannot be reached.
 
     Raises:
-        ReleaseError: with what the validator says.
+        ReleaseError: with the validator's message.
     """
     try:
-        with warnings.catch_warnings(record=True) as heard:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            api._validate_yaml(content.decode("utf-8"), repo_type=kind)  # what create_commit itself calls
+            api._validate_yaml(content.decode("utf-8"), repo_type=kind)  # create_commit makes the same call
     except (HTTPError, OfflineModeIsEnabled):
         return False
     except ValueError as error:
         raise ReleaseError(f"the Hub refuses the {kind}'s card: {error}") from None
-    for warning in heard:
+    for warning in caught:
         print(f"{kind}: {warning.message}")
     return True
 
@@ -87,7 +87,7 @@ def _refuse(folder: Folder, reason: str) -> None:
 
 
 def _check_gate(folder: Folder, fields: Any) -> None:
-    """The form of who asks for access."""
+    """Checks the form that users fill in to request access."""
     if not isinstance(fields, dict):
         _refuse(folder, f"has extra_gated_fields: {fields!r}, but it must map names to types")
     for name, field in fields.items():
@@ -99,7 +99,7 @@ def _check_gate(folder: Folder, fields: Any) -> None:
 
 
 def _check_dataset(folder: Folder, card: RepoCard) -> None:
-    """The configs and the features, read by datasets and compared with the Parquet files."""
+    """Reads the configs and features with `datasets` and compares them with the Parquet files."""
     try:
         configs = MetadataConfigs.from_dataset_card_data(card.data)
         infos = DatasetInfosDict.from_dataset_card_data(card.data)
@@ -122,7 +122,7 @@ def _check_dataset(folder: Folder, card: RepoCard) -> None:
 
 
 def _as_patterns(data_files: Any) -> dict[str, list[str]]:
-    """A config's `data_files` in full: by split, as a list."""
+    """A config's `data_files` in the long form: a list of patterns for each split."""
     if isinstance(data_files, list):
         return {item["split"]: _as_list(item["path"]) for item in data_files}
     return {"train": _as_list(data_files)}
@@ -133,16 +133,16 @@ def _as_list(value: str | Iterable[str]) -> list[str]:
 
 
 def _check_space(folder: Folder, data: dict[str, Any]) -> None:
-    """The files that the card names, and the versions that the requirements name again."""
+    """Checks that the files named in the card exist, and that its versions match requirements.txt."""
     app = folder.path / data["app_file"]
     if not app.is_file():
         _refuse(folder, f"has app_file: {data['app_file']}, which is not in the folder")
     wrong = [name for key in ("models", "datasets") for name in data.get(key, ()) if not REPO_ID.fullmatch(name)]
     if wrong:
-        _refuse(folder, f"names {', '.join(wrong)}, but a repository has an owner and a name")
+        _refuse(folder, f"names {', '.join(wrong)}, but a repository id is OWNER/NAME")
     requirements = folder.path / "requirements.txt"
     if not requirements.is_file():
-        raise ReleaseError(f"{folder.path} holds no requirements.txt, so the Space cannot be installed")
+        raise ReleaseError(f"{folder.path} has no requirements.txt, so the Space cannot be installed")
     pinned = re.search(r"^gradio\s*==\s*([\w.]+)", requirements.read_text(encoding="utf-8"), re.MULTILINE)
     if pinned and pinned[1] != str(data["sdk_version"]):
         _refuse(folder, f"has sdk_version: {data['sdk_version']}, but requirements.txt has gradio=={pinned[1]}")

@@ -1,8 +1,7 @@
-"""Brings a Hub repository to the content of a folder, in few commits, and as often as it takes.
+"""Uploads a folder to a Hub repository in few commits, with retries.
 
-Every round compares the folder with what the Hub has, and makes the next commit of what is missing. So an interrupted
-push goes on where the Hub stands: committed files are not sent again, and of a commit that was not made, only the
-files that had not arrived.
+Every round compares the folder with the Hub and commits the next missing files. An interrupted push can therefore be
+resumed: committed files are not sent again, and of an unfinished commit only the files that had not arrived are sent.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from .retry import NotThereYet, Patience, retry
 # The Hub advises fewer than 100 files a commit (https://huggingface.co/docs/hub/storage-limits).
 FILES_A_COMMIT = 99
 BYTES_A_COMMIT = 50 * 10**9
-# Files sent at once: what a connection that is lost can cost, at most, and the step of the progress bar.
+# Files sent together: the most that a lost connection can cost, and the step of the progress bar.
 FILES_A_BATCH = 16
-# The Hub's own, which no folder holds.
+# The Hub creates these itself.
 KEPT = (".gitattributes",)
 CARD = "README.md"
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file to publish: its path in the repository, and a file on the disk, or bytes."""
+    """A file to publish: its path in the repository, and its content as a local file or bytes."""
 
     name: str
     source: Path | bytes
@@ -45,14 +44,14 @@ class Content:
 
     @cached_property
     def sha256(self) -> str:
-        """The name of a large file at the Hub; reads the file once."""
+        """The SHA-256 of the content, which identifies large files on the Hub. The file is read once."""
         if isinstance(self.source, bytes):
             return hashlib.sha256(self.source).hexdigest()
         with self.source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def is_at(self, remote: RepoFile | None) -> bool:
-        """Whether the Hub has this content already."""
+        """Whether the Hub already has this content."""
         if remote is None or remote.size != self.size:
             return False
         if remote.lfs is not None:
@@ -61,17 +60,17 @@ class Content:
         return remote.blob_id == git_hash(content)
 
     def operation(self) -> CommitOperationAdd:
-        """A fresh operation; one that took part in a commit that failed cannot be trusted to know what the Hub has."""
+        """Returns a new operation; one from a failed commit may hold an outdated state of the Hub."""
         source = self.source if isinstance(self.source, bytes) else str(self.source)
         operation = CommitOperationAdd(self.name, source)
         if "sha256" in self.__dict__:
-            operation.upload_info.sha256 = bytes.fromhex(self.sha256)  # not to be computed again
+            operation.upload_info.sha256 = bytes.fromhex(self.sha256)  # avoids computing it again
         return operation
 
 
 @dataclass(frozen=True)
 class Target:
-    """A repository and what it is to hold."""
+    """A repository and its intended content."""
 
     kind: str
     repo_id: str
@@ -80,12 +79,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is missing at the Hub.
+    """The difference between a repository and its intended content.
 
     Attributes:
-        head: the commit that was compared with; None if there is no repository.
-        commits: the files to add, commit by commit.
-        deletions: paths that are at the Hub and no longer in the folder; they go with the last commit.
+        head: the commit on the Hub that was compared; None if the repository does not exist.
+        commits: the files to add, grouped by commit.
+        deletions: paths on the Hub that are no longer in the folder; deleted in the last commit.
     """
 
     head: str | None
@@ -104,16 +103,16 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Bytes to send, at most."""
+        """Upper limit of the bytes to send."""
         return sum(content.size for commit in self.commits for content in commit)
 
     def __bool__(self) -> bool:
-        """Whether anything is to be done."""
+        """Whether there is anything to do."""
         return bool(self.commits or self.deletions)
 
 
 def make_plan(api: HfApi, target: Target, revision: str = "main") -> Plan:
-    """Compares a revision of a repository with what it is to hold."""
+    """Compares a revision of a repository with its intended content."""
     try:
         head = api.repo_info(target.repo_id, repo_type=target.kind, revision=revision).sha
     except RepositoryNotFoundError:
@@ -126,7 +125,7 @@ def make_plan(api: HfApi, target: Target, revision: str = "main") -> Plan:
 
 
 def group(contents: list[Content]) -> list[list[Content]]:
-    """Divides files into commits, in order, the card last: it describes what is there by then."""
+    """Divides files into commits, in order; the card is last because it describes the other files."""
     commits: list[list[Content]] = []
     room = 0
     for content in sorted(contents, key=lambda content: content.name == CARD):
@@ -139,10 +138,10 @@ def group(contents: list[Content]) -> list[list[Content]]:
 
 
 def upload(api: HfApi, target: Target, message: str) -> str:
-    """Makes commits until the repository holds what it is to hold; returns the commit that does.
+    """Commits until the repository has its intended content; returns the final commit.
 
     Raises:
-        Exception: of huggingface_hub, when waiting did not help.
+        Exception: from huggingface_hub, if retries did not help.
     """
     patience = Patience(f"{target.kind} {target.repo_id}")
     plan = retry(lambda: make_plan(api, target), patience.what)
@@ -154,7 +153,7 @@ def upload(api: HfApi, target: Target, message: str) -> str:
                 plan = make_plan(api, target)
                 if plan.names == before:
                     raise NotThereYet(
-                        f"{target.repo_id} took a commit, and still lacks {', '.join(sorted(before)[:5])}"
+                        f"{target.repo_id} accepted a commit, but still lacks {', '.join(sorted(before)[:5])}"
                     )
                 patience.reset()
             except Exception as error:
@@ -162,12 +161,12 @@ def upload(api: HfApi, target: Target, message: str) -> str:
                 plan = retry(lambda: make_plan(api, target), patience.what)
             progress.n = (progress.total or 0) - plan.size
             progress.refresh()
-    assert plan.head is not None  # a plan that asks for nothing was compared with a commit
+    assert plan.head is not None  # an empty plan was compared with a commit
     return plan.head
 
 
 def _commit_next(api: HfApi, target: Target, plan: Plan, message: str, progress: tqdm) -> None:
-    """Sends the files of the next commit, and makes it; on top of the commit compared with, or not at all."""
+    """Sends the files of the next commit and creates it, only if the branch is still at the compared commit."""
     files = plan.commits[0] if plan.commits else []
     last = len(plan.commits) <= 1
     where: dict[str, Any] = {"repo_id": target.repo_id, "repo_type": target.kind}

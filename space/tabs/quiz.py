@@ -8,32 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from export import to_data_uri
-from model import Model
-from quiz import ROUNDS, chance_of, make_round
-from sampling import Sampler
-from view import INTERNAL, RunBar, explain_failure, figures, note, title
+from components.view import INTERNAL, RunBar, explain_failure, figures, note, title
+from generator.model import Model
+from generator.sampling import Sampler
+from results.export import to_data_uri
+
+from tabs.quiz_rounds import ROUNDS, chance_of, make_round
 
 NAMES = ("A", "B")
 START, NEXT = "Start the quiz", "Next pair"
 
 
 class QuizTab:
-    """Builds the tab and connects it. What is right is kept on the server until the answer is given."""
+    """Builds the tab and connects it. The right answer stays on the server until the visitor answers."""
 
     def __init__(self, model: Model, sample: Sampler, photographs: list[Path]) -> None:
-        """Puts the tab on the page."""
+        """Adds the tab to the page."""
         self._model, self._sample, self._photographs = model, sample, photographs
         if photographs:
-            about = "One of each pair is a photograph of a real eye, the other was generated."
+            about = "One image of each pair is a photograph of a real eye, the other was generated."
             self._question = "Which one is the photograph?"
         else:
             about = (
-                "No real photographs are configured here, so both of each pair are synthetic: one drawn with care, the "
-                "other in too few steps."
+                "This Space has no real photographs, so both images of each pair are synthetic: one with the default "
+                "number of steps, the other with too few."
             )
-            self._question = "Which one was drawn with care?"
-        gr.HTML(title("Real or synthetic?", f"{about} {ROUNDS} pairs: can you tell?"))
+            self._question = "Which one was generated with the default number of steps?"
+        gr.HTML(title("Real or synthetic?", f"{about} {ROUNDS} pairs."))
         self.state = gr.State({})
         self.bar = RunBar(START, "quiz")
         self.pair = gr.HTML(elem_id="quiz-pair")
@@ -55,10 +56,10 @@ class QuizTab:
         asked, right = state.get("asked", 0), state.get("right", 0)
         if asked == ROUNDS:
             asked = right = 0
-        yield note(f"Drawing pair {asked + 1} of {ROUNDS} ..."), gr.skip(), "", *_buttons(False)
+        yield note(f"Generating pair {asked + 1} of {ROUNDS} ..."), gr.skip(), "", *_buttons(False)
         try:
             question = make_round(self._model, self._sample, self._photographs, random.Random())
-        except Exception as error:  # whatever the model or a photograph raises: the page goes on
+        except Exception as error:  # any error of model or photograph; the page keeps working
             yield explain_failure(error), gr.skip(), "", *_buttons(False)
             return
         sources = [to_data_uri(picture) for picture in question.pictures]
@@ -67,14 +68,14 @@ class QuizTab:
         yield note(f"Pair {asked + 1} of {ROUNDS}. {self._question}"), state, pair, *_buttons(True)
 
     def _judge(self, state: dict[str, Any], choice: str) -> tuple:
-        """What the answer was, the score, and the way on."""
+        """Shows the answer and the score, and offers the next pair."""
         if "answer" not in state:
             return (gr.skip(),) * 5
         hit = choice == state["answer"]
         asked, right = state["asked"] + 1, state["right"] + hit
         text = f"{'Right' if hit else 'No'}: it is {state['answer']}. {state['truth']} {right} of {asked} right."
         if asked == ROUNDS:
-            text += f" Guessing does as well or better in {chance_of(right, asked):.0%} of quizzes."
+            text += f" Random guessing scores at least as well in {chance_of(right, asked):.0%} of quizzes."
         follow = "Play again" if asked == ROUNDS else NEXT
         return {"asked": asked, "right": right}, note(text), gr.Button(follow), *_buttons(False)
 

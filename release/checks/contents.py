@@ -1,4 +1,4 @@
-"""What must never be published: secrets, and photographs of real eyes."""
+"""Finds content that must never be published: secrets and photographs of real eyes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from .folders import ReleaseError
+from ..folders import ReleaseError
 
 SECRETS = {
     "a Hugging Face token": rb"\bhf_[A-Za-z]{30,}\b",
@@ -22,17 +22,22 @@ SECRETS = {
 }
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 WITHOUT_SECRETS = (".parquet", ".safetensors", *IMAGES)
-# Every image that the project makes says so in its own metadata (dataset_script, space).
+# Every image that this project generates contains this word in its own metadata.
 SYNTHETIC = "synthetic"
+# Rows of a Parquet file in memory together.
+ROWS_AT_ONCE = 64
 
 
 def check_contents(files: dict[str, Path | bytes]) -> None:
-    """Looks through the files that are to be published, by path in the repository.
+    """Checks files before they are published: no secrets, and only images whose metadata says that they are synthetic.
 
-    A Parquet file's images are judged by the first one: a build makes all of them alike.
+    The metadata of every image is read, also of each image in a Parquet file.
+
+    Args:
+        files: local files or contents, by path in the repository.
 
     Raises:
-        ReleaseError: with the file and what is in it.
+        ReleaseError: with the file and the problem.
     """
     for name, content in files.items():
         suffix = Path(name).suffix.lower()
@@ -43,7 +48,7 @@ def check_contents(files: dict[str, Path | bytes]) -> None:
                 if not _says_synthetic(where, image):
                     raise ReleaseError(
                         f"{where} does not say in its metadata that it is synthetic, and may be a photograph of a real "
-                        "eye. Take it out, or let the generator make it again"
+                        "eye. Remove it, or generate it again"
                     )
 
 
@@ -51,26 +56,39 @@ def _check_secrets(name: str, content: bytes) -> None:
     for what, pattern in SECRETS.items():
         if found := re.search(pattern, content):
             line = content[: found.start()].count(b"\n") + 1
-            raise ReleaseError(f"{name}, line {line}, holds {what}. Take it out, and revoke it if it was ever shared")
+            raise ReleaseError(f"{name}, line {line}, holds {what}. Remove it, and revoke it if it was ever shared")
 
 
 def _images(name: str, path: Path) -> Iterator[tuple[str, bytes]]:
-    """The images in a file to look at, with what to call them."""
+    """The images of a file, each with a name for messages."""
     if path.suffix.lower() in IMAGES:
         yield name, path.read_bytes()
     elif path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            if "image" in file.schema_arrow.names and file.metadata.num_rows:
-                first = next(file.iter_batches(batch_size=1, columns=["image"]))
-                yield f"the first image of {name}", first.column(0)[0].as_py()["bytes"]
+            if "image" not in file.schema_arrow.names:
+                return
+            number = 0
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["image"]):
+                for image in batch.column(0):
+                    where = f"image {number} of {name}"
+                    content = (image.as_py() or {}).get("bytes")
+                    if content is None:
+                        raise ReleaseError(f"{where} is stored as a path or missing; store the bytes of its file")
+                    yield where, content
+                    number += 1
 
 
 def _says_synthetic(name: str, content: bytes) -> bool:
     """Whether the metadata of an image (PNG text, EXIF, XMP, comment) says that it is synthetic."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            said = repr(image.info) + repr(dict(image.getexif()))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ReleaseError(f"{name} is no image that can be read: {error}") from None
-    return SYNTHETIC in said.lower()
+            if _mentions_synthetic(image):
+                return True
+            image.load()  # PNG text may follow the pixels
+            return _mentions_synthetic(image)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ReleaseError(f"{name} cannot be read as an image: {error}") from None
+
+
+def _mentions_synthetic(image: Image.Image) -> bool:
+    return SYNTHETIC in (repr(image.info) + repr(dict(image.getexif()))).lower()

@@ -1,4 +1,4 @@
-"""The cards as they are published: with the names and revisions of the three repositories, and the gate's text."""
+"""Renders the published cards, with the names and revisions of the three repositories and the access gate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 from huggingface_hub import DatasetCard, ModelCard, RepoCard, SpaceCard
 
-from .folders import KINDS, Folder, ReleaseError
+from ..folders import KINDS, Folder, ReleaseError
 
 GATE = Path(__file__).with_name("gate.yaml")
 CARDS: dict[str, type[RepoCard]] = {"model": ModelCard, "dataset": DatasetCard, "space": SpaceCard}
 HEADING = "## Release"
-# The calls in the cards' examples whose first argument is the name of the model, or of the dataset.
+# Calls in the cards' examples whose first argument is the name of the model or the dataset.
 LOAD_MODEL = re.compile(r'(from_pretrained\(\s*)"[^"]*"(?:, revision="[^"]*")?')
 LOAD_DATASET = re.compile(r'(load_dataset\(\s*)"[^"]*"')
 
@@ -28,7 +28,7 @@ class Published:
     Attributes:
         kind: "model", "dataset" or "space".
         repo_id: owner and name.
-        commit: the commit that is tagged; None as long as it is not made.
+        commit: the tagged commit; None before it exists.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Release:
     Attributes:
         tag: the tag on all of them.
         endpoint: address of the Hub.
-        repositories: by kind; one that is not published is not there.
+        repositories: the published repositories by kind.
     """
 
     tag: str
@@ -51,21 +51,21 @@ class Release:
     repositories: dict[str, Published]
 
     def with_repository(self, published: Published) -> Release:
-        """Returns the release with one repository more, or changed."""
+        """Returns a copy of the release in which this repository is added or replaced."""
         return replace(self, repositories={**self.repositories, published.kind: published})
 
     def revision(self, published: Published, reader: str) -> str:
-        """Returns the revision of a repository that the card of the kind `reader` names.
+        """Returns the revision of a repository to write into the card of the kind `reader`.
 
-        That is the commit of what is published before the reader, in the order model, dataset, Space, and the tag of
-        what comes later, or is the reader itself: a commit cannot name itself.
+        Repositories are published in the order model, dataset, Space. Earlier ones are named by commit. Later ones and
+        the reader itself are named by tag, because their commits do not exist yet.
         """
         earlier = KINDS.index(published.kind) < KINDS.index(reader)
         return published.commit if earlier and published.commit else self.tag
 
 
 def render_pin(release: Release) -> bytes:
-    """Returns `generator.json`, by which the Space finds its model: Hub id and commit."""
+    """Returns `generator.json`, which tells the Space its model: Hub id and commit."""
     model = release.repositories["model"]
     return (
         json.dumps({"repo_id": model.repo_id, "revision": release.revision(model, "space")}, indent=2) + "\n"
@@ -73,10 +73,10 @@ def render_pin(release: Release) -> bytes:
 
 
 def read_card(kind: str, text: str) -> RepoCard:
-    """Reads a card, its metadata as it stands: the classes of the kinds fill in and convert.
+    """Reads a card and keeps its metadata unchanged; the card classes of the kinds would add and convert fields.
 
     Raises:
-        ReleaseError: if its metadata is missing, or invalid for the class of its kind.
+        ReleaseError: if its metadata is missing or invalid for its kind.
     """
     try:
         card = RepoCard(text)
@@ -89,7 +89,7 @@ def read_card(kind: str, text: str) -> RepoCard:
 
 
 def render_card(folder: Folder, release: Release) -> bytes:
-    """Returns a folder's card as it is published."""
+    """Returns a folder's card in its published form."""
     card = read_card(folder.kind, folder.card.read_text(encoding="utf-8"))
     for key, value in _metadata(folder.kind, release).items():
         card.data[key] = value
@@ -107,7 +107,7 @@ def _metadata(kind: str, release: Release) -> dict[str, Any]:
 
 
 def _with_names(text: str, kind: str, release: Release) -> str:
-    """Puts the published names, and the model's revision, into the examples."""
+    """Writes the published names and the model's revision into the examples."""
     model, dataset = release.repositories.get("model"), release.repositories.get("dataset")
     if model is not None:
         text = LOAD_MODEL.sub(rf'\1"{model.repo_id}", revision="{release.revision(model, kind)}"', text)
@@ -117,7 +117,7 @@ def _with_names(text: str, kind: str, release: Release) -> str:
 
 
 def _release_section(kind: str, release: Release) -> str:
-    """The table of the repositories of the release."""
+    """The table of the release's repositories."""
     lines = [f"{HEADING} {release.tag}", "", "| | repository | revision |", "| --- | --- | --- |"]
     for other in KINDS:
         published = release.repositories.get(other)

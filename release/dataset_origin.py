@@ -1,4 +1,4 @@
-"""Which commit of the published model made a dataset."""
+"""Finds the commit of the published model that generated a dataset."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 
 from dataset_script.build.image_generator import find_model
 
-from .cards import Published
-from .checks import read_record
+from .cards.render import Published
+from .checks.folder import read_record
 from .folders import Folder, ReleaseError
-from .retry import retry
+from .hub.retry import retry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def find_generator(dataset: Folder, model_folder: Folder, model: Published, api: HfApi) -> Published:
-    """Returns the model with the commit that made a dataset.
+    """Returns the model with the commit that generated a dataset.
 
-    A dataset that was built from a folder is traced by the checksum in its record: the folder must be the one that is
-    published. One that was built from the Hub names its commit itself.
+    The record of a dataset built from a local folder has a checksum, which must be that of the published folder. The
+    record of a dataset built from a Hub model has its commit.
 
     Args:
         dataset: the built dataset.
-        model_folder: the folder that was, or is to be, published as `model`.
+        model_folder: the folder published as `model`, now or earlier.
         model: the published model.
-        api: the Hub.
+        api: client of the Hub.
 
     Raises:
-        ReleaseError: if another model made the dataset.
+        ReleaseError: if another model generated the dataset.
     """
     record = read_record(dataset)
     name, revision = record["generator"], record["generator_revision"]
@@ -41,8 +41,8 @@ def find_generator(dataset: Folder, model_folder: Folder, model: Published, api:
     if revision != folder_revision:
         raise ReleaseError(
             f"the dataset {dataset.path} was made by the generator {name}, revision {revision}, but the model "
-            f"{model_folder.path} has the revision {folder_revision}. Name the model that made it by --model, or build "
-            "the dataset again"
+            f"{model_folder.path} has the revision {folder_revision}. Give the model that generated it "
+            "with --model, or build the dataset again"
         )
     return model
 

@@ -1,4 +1,4 @@
-"""Small pieces of the page: notes, progress, figures, and the bar that starts and cancels a run."""
+"""Small parts of the page: notes, progress, figures, and the bar that starts and cancels a run."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from export import SYNTHETIC
+from generator.sampling import Frame
 from PIL import Image
-from sampling import Frame
+from results.export import SYNTHETIC
 
-# Events in one concurrency group wait for each other, and are told their place in the queue.
+# Events of one concurrency group run one at a time; visitors see their place in the queue.
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-# The page's own events are not part of the API, whose endpoints have names of their own.
+# Events of the page are not part of the API, which has named endpoints.
 INTERNAL: dict[str, Any] = {"api_visibility": "private"}
 
 
 def note(text: str, kind: str = "info") -> str:
-    """Returns a line that screen readers announce; kind is `info` or `error`."""
+    """Returns a message that screen readers announce; kind is `info` or `error`."""
     role = "alert" if kind == "error" else "status"
     return f'<p class="note {kind}" role="{role}">{escape(text)}</p>' if text else ""
 
 
 def title(heading: str, explanation: str) -> str:
-    """Returns the head of a tab."""
+    """Returns the heading of a tab."""
     return f'<div class="title"><h2>{escape(heading)}</h2><p>{escape(explanation)}</p></div>'
 
 
 def progress(frame: Frame) -> str:
-    """Returns a progress bar with the step in words."""
+    """Returns a progress bar with the step as text."""
     text = f"Denoising, step {frame.step} of {frame.steps}"
     return (
         f'<div class="note info" role="status"><progress max="{frame.steps}" value="{frame.step}" '
@@ -39,7 +39,7 @@ def progress(frame: Frame) -> str:
 
 
 def figure(source: str, caption: str) -> str:
-    """Returns an image with its caption, which is also its text for those who do not see it."""
+    """Returns an image with its caption, which is also its alternative text."""
     return f'<figure><img src="{source}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
 
 
@@ -49,15 +49,15 @@ def figures(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 class RunBar:
-    """A button that starts a run, one that cancels it, and the line that says how it goes."""
+    """A button that starts a run, one that cancels it, and the status line."""
 
     def __init__(self, start: str, name: str) -> None:
-        """Puts the three on the page; `name` makes their ids."""
+        """Adds the three to the page; `name` is the prefix of their ids."""
         with gr.Row(elem_classes="runbar"):
             self.start = gr.Button(start, variant="primary", elem_id=f"{name}-start")
             self.cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id=f"{name}-cancel")
         self.status = gr.HTML(elem_id=f"{name}-status", elem_classes="status", min_height=48)
-        # On a phone the pictures are below what was pressed.
+        # On a phone the images are below the button.
         self._scroll = (
             f"() => {{ if (window.innerWidth < 700) document.querySelector('#{name}-status').scrollIntoView(); }}"
         )
@@ -65,16 +65,16 @@ class RunBar:
     def connect(
         self, run: Callable[..., Iterator[tuple]], inputs: list[Any], outputs: list[Any], after: dict[str, Any]
     ) -> None:
-        """Makes the start button run a generator of rows of outputs, the status line first.
+        """Connects the start button to a generator of rows of outputs, the status line first.
 
         Args:
             run: called with the inputs.
             inputs, outputs: components.
-            after: keyword arguments of an event that follows each run, also a cancelled one.
+            after: keyword arguments of an event that follows each run, including cancelled ones.
         """
         buttons = [self.start, self.cancel]
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", **INTERNAL}
-        # One after the other, so that what the buttons are told arrives in this order.
+        # Sequential, so that the updates of the buttons arrive in this order.
         begun = self.start.click(lambda: _buttons(running=True), None, buttons, js=self._scroll, **quick)
         running = begun.then(
             run, inputs, [self.status, *outputs], show_progress_on=self.status, **ONE_AT_A_TIME, **INTERNAL
@@ -82,23 +82,23 @@ class RunBar:
         ended = running.then(lambda: _buttons(running=False), None, buttons, **quick)
         if after:
             ended.then(**after, **quick)
-        # Only then: a step that was on its way when Cancel was pressed would take the note's place.
+        # Afterwards, because a step in progress when Cancel was pressed would overwrite the note.
         cancelled = self.cancel.click(None, cancels=running, queue=False)
         cancelled.then(lambda: (note("Cancelled."), *_buttons(running=False)), None, [self.status, *buttons], **quick)
 
 
 def show_gallery(images: Sequence[Any], captions: Sequence[str]) -> Any:
-    """Returns the update of a gallery to these images, files or previews; none where there are no images."""
+    """Returns the gallery's update with images, files or previews; no update without images."""
     for image in images:
         if isinstance(image, Image.Image):
-            image.info["Description"] = SYNTHETIC  # Gradio keeps it in the file that it makes
+            image.info["Description"] = SYNTHETIC  # Gradio writes it into its file
     return gr.Gallery(list(zip(images, captions, strict=True)), visible=True) if images else gr.skip()
 
 
 def explain_failure(error: Exception) -> str:
-    """Returns a note on what went wrong while images were made; the log has the whole story."""
+    """Returns a note about an error during sampling; the log has the traceback."""
     logging.getLogger(__name__).error("sampling failed", exc_info=error)
-    return note(f"The images could not be made: {error}", "error")
+    return note(f"The images could not be generated: {error}", "error")
 
 
 def _buttons(running: bool) -> tuple[gr.Button, gr.Button]:

@@ -1,4 +1,4 @@
-"""What one request may ask for: its settings, their limits, and the check of both."""
+"""The settings of a request, their limits and their checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model import Model
+from generator.model import Model
 
 MOST_IMAGES = 8
 MOST_STEPS = 50
@@ -18,7 +18,7 @@ DEFAULT_IMAGES = 4
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used; the message names the setting, the value given and what is allowed."""
+    """An invalid setting; the message names the setting, the value and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Settings:
     """The checked settings of one request.
 
     Attributes:
-        conditions: complete conditions, one an image.
-        seeds: the seed of each image's noise, as many as conditions.
+        conditions: complete conditions, one per image.
+        seeds: the seed of each image's noise.
         num_inference_steps: denoising steps.
         guidance_scale: weight of classifier-free guidance; 1 means none.
     """
@@ -39,10 +39,10 @@ class Settings:
 
 
 def check_whole(name: str, value: Any, least: int, most: int) -> int:
-    """Returns a whole number (browsers send 4.0 for 4) as an integer.
+    """Returns a whole number as an integer; browsers send 4.0 for 4.
 
     Raises:
-        SettingsError: if it is none, or out of range.
+        SettingsError: if it is not a whole number or out of range.
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not number or value != int(value) or not least <= value <= most:
@@ -54,7 +54,7 @@ def check_images(model: Model, name: str, value: Any) -> int:
     """Returns the number of images of one request.
 
     Raises:
-        SettingsError: if it is no whole number, or more than one request may ask for in images or in pixels.
+        SettingsError: if it is not a whole number, or above the limit of images or pixels per request.
     """
     most = min(MOST_IMAGES, max(1, MOST_PIXELS // (model.width * model.height)))
     return check_whole(name, value, 1, most)
@@ -64,7 +64,7 @@ def check_guidance(value: Any) -> float:
     """Returns the guidance scale.
 
     Raises:
-        SettingsError: if it is no number, or out of range.
+        SettingsError: if it is not a number or out of range.
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= MOST_GUIDANCE:
         raise SettingsError(f"guidance_scale is {value!r}, but must be a number from 0 to {MOST_GUIDANCE:g}")
@@ -72,10 +72,10 @@ def check_guidance(value: Any) -> float:
 
 
 def check_condition(model: Model, condition: Any) -> dict[str, int]:
-    """Returns the complete condition: what is left out is healthy and readable, None or -1 is unspecified.
+    """Returns the complete condition. Labels left out are healthy and readable; None or -1 is unspecified.
 
     Raises:
-        SettingsError: for an unknown label, a wrong value, or labels that contradict each other.
+        SettingsError: for an unknown label, an invalid value, or contradicting labels.
     """
     try:
         return model.labels.complete_condition(condition)
@@ -91,10 +91,10 @@ def check_one(
     num_inference_steps: Any = None,
     guidance_scale: Any = None,
 ) -> Settings:
-    """Returns the settings of several eyes with one condition; image k has the noise of `seed + k`.
+    """Returns the settings of several images of one condition; image k uses `seed + k`.
 
     Raises:
-        SettingsError: for what cannot be used.
+        SettingsError: if a setting is invalid.
     """
     complete = check_condition(model, condition)
     count = check_images(model, "num_images", num_images)
@@ -113,10 +113,10 @@ def check_same_eye(
     num_inference_steps: Any = None,
     guidance_scale: Any = None,
 ) -> Settings:
-    """Returns the settings of one eye, that is one seed, with several conditions.
+    """Returns the settings of one eye (one seed) with several conditions.
 
     Raises:
-        SettingsError: for what cannot be used; a wrong condition's number is named.
+        SettingsError: if a setting is invalid; the message has the number of an invalid condition.
     """
     if not isinstance(conditions, Sequence) or isinstance(conditions, str):
         raise SettingsError(f"conditions is {conditions!r}, but must be a list of mappings from label names to values")

@@ -1,7 +1,7 @@
-"""The form for a condition: every label by its full name, with its explanation, present, absent or unspecified.
+"""The form for a condition: each label with its full name, explanation and values.
 
-Gradio's own radio buttons have no group name for screen readers and no arrow keys between them; this one component has
-both, and its value is a condition as the pipeline takes it.
+Gradio's radio buttons have no group name for screen readers and no arrow-key navigation. This component has both, and
+its value is a condition of the pipeline.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from model import Model
-from settings import SettingsError, check_condition
+from generator.model import Model
+from generator.settings import SettingsError, check_condition
 
-# `props.locked` names the labels whose value follows from the others: they are shown, but cannot be chosen, and what
-# they were is not sent along, so that they are free again once what locked them has gone.
+# `props.locked` names the labels whose values follow from others. They are shown but cannot be chosen, and their values
+# are not sent, so that they are unlocked as soon as the labels that determine them change.
 SCRIPT = """
 const show = () => {
   for (const input of element.querySelectorAll('input')) {
@@ -36,15 +36,13 @@ show();
 
 
 def build_form(model: Model) -> gr.HTML:
-    """Returns the form, filled in for a healthy, readable eye. Its value maps label names to values, -1 unspecified."""
+    """Returns the form, set to a healthy, readable eye. Its value maps label names to values; -1 is unspecified."""
     labels = model.labels
     grade, *findings = labels.DISEASES
     parts = [
         _field(labels, grade, "wide"),
         _section("Other findings", [_field(labels, label) for label in findings]),
-        _section(
-            "What can be read, and which eye", [_field(labels, lb) for lb in (*labels.READABILITY, labels.EYE_SIDE)]
-        ),
+        _section("Readability and eye side", [_field(labels, lb) for lb in (*labels.READABILITY, labels.EYE_SIDE)]),
     ]
     return gr.HTML(
         labels.complete_condition({}),
@@ -57,10 +55,10 @@ def build_form(model: Model) -> gr.HTML:
 
 
 def read_form(model: Model, value: Mapping[str, Any]) -> dict[str, int]:
-    """Returns the complete condition of a form; readability left as it was yields to what the rest implies.
+    """Returns the complete condition of a form. Unchanged readability labels follow from the other labels.
 
     Raises:
-        SettingsError: for choices that contradict each other.
+        SettingsError: if choices contradict each other.
     """
     untouched = {label.name: label.default for label in model.labels.READABILITY}.items()
     return check_condition(model, dict(value.items() - untouched))
@@ -70,7 +68,7 @@ def check_form(model: Model, value: Mapping[str, Any]) -> tuple[dict[str, int], 
     """Returns the complete condition of a form, and the names of the labels that follow from the others.
 
     Raises:
-        SettingsError: for choices that contradict each other, in full names.
+        SettingsError: if choices contradict each other; the message has full names.
     """
     try:
         complete = read_form(model, value)

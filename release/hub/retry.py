@@ -1,4 +1,4 @@
-"""Which failures of the Hub pass, and how long to wait for it."""
+"""Decides which failures of the Hub are temporary, and waits before the next attempt."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from huggingface_hub.utils import parse_ratelimit_headers
 from tqdm import tqdm
 
-from .folders import ReleaseError
+from ..folders import ReleaseError
 
 Result = TypeVar("Result")
 
-# Too early, a commit by somebody else in between, too many requests, and the Hub's own troubles.
+# Too early, a concurrent commit, too many requests, and server errors.
 PASSING = frozenset({408, 412, 425, 429, 500, 502, 503, 504})
-# The Hub counts requests in windows of five minutes.
+# The Hub's rate limits apply to windows of five minutes.
 LONGEST_WAIT = 300.0
 PATIENCE = 8
 
 
 class NotThereYet(ReleaseError):
-    """The Hub took a commit, and does not show it: it may be late."""
+    """The Hub accepted a commit but does not list its files yet."""
 
 
 class Patience:
-    """Counts failures in a row, and waits longer after each: 1 s, 2 s, 4 s, ..., or as long as the Hub asks for.
+    """Counts consecutive failures and waits longer after each: 1 s, 2 s, 4 s, ..., or as long as the Hub requests.
 
     Args:
-        failures: so many failures in a row are waited out; the next one is raised.
-        what: the work, for the message.
+        failures: number of consecutive failures to wait for; the next one is raised.
+        what: description of the work, for messages.
     """
 
     def __init__(self, what: str, failures: int = PATIENCE) -> None:
@@ -39,10 +39,10 @@ class Patience:
         self.count = 0
 
     def wait(self, error: Exception) -> None:
-        """Waits after a failure that may pass.
+        """Waits after a temporary failure.
 
         Raises:
-            Exception: the error itself, if it will not pass, or patience is at its end.
+            Exception: the error itself, if it is not temporary or failed too often.
         """
         seconds = waiting_time(error, self.count)
         self.count += 1
@@ -53,12 +53,12 @@ class Patience:
         time.sleep(seconds)
 
     def reset(self) -> None:
-        """Something went well: failures are counted anew."""
+        """Resets the count after a success."""
         self.count = 0
 
 
 def retry(step: Callable[[], Result], what: str, failures: int = PATIENCE) -> Result:
-    """Returns the result of a step that may be repeated, waiting out what may pass."""
+    """Runs a repeatable step until it succeeds and returns its result; waits after temporary failures."""
     patience = Patience(what, failures)
     while True:
         try:
@@ -68,7 +68,7 @@ def retry(step: Callable[[], Result], what: str, failures: int = PATIENCE) -> Re
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Returns the error of HTTP that lies behind an error; the uploads wrap theirs. Without one, the error itself."""
+    """Returns the HTTP error that caused an error (uploads wrap theirs), or the error itself if there is none."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, HTTPError):
         cause = cause.__cause__
@@ -76,11 +76,11 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def waiting_time(error: BaseException, failures: int) -> float | None:
-    """Returns the seconds to wait before the next attempt; None for an error that will not pass.
+    """Returns the seconds to wait before the next attempt; None if the error is not temporary.
 
     Args:
         error: as raised by huggingface_hub.
-        failures: failures in a row before this one.
+        failures: consecutive failures before this one.
     """
     cause = root_cause(error)
     backoff = min(2.0**failures, LONGEST_WAIT)

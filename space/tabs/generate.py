@@ -1,4 +1,4 @@
-"""The tab where findings become eyes."""
+"""The tab that generates images of one condition."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
-import links
-from export import describe_images, save_downloads
-from form import build_form, check_form, fill_form, in_full_names, read_form
-from model import Model
-from presets import EXAMPLES, PRESETS
-from sampling import Sampler
-from settings import DEFAULT_IMAGES, MOST_GUIDANCE, MOST_IMAGES, MOST_SEED, MOST_STEPS, SettingsError, check_one
-from view import INTERNAL, RunBar, explain_failure, note, progress, show_gallery
+from components.form import build_form, check_form, fill_form, in_full_names, read_form
+from components.view import INTERNAL, RunBar, explain_failure, note, progress, show_gallery
+from generator.model import Model
+from generator.sampling import Sampler
+from generator.settings import (
+    DEFAULT_IMAGES,
+    MOST_GUIDANCE,
+    MOST_IMAGES,
+    MOST_SEED,
+    MOST_STEPS,
+    SettingsError,
+    check_one,
+)
+from results import links
+from results.export import describe_images, save_downloads
 
-# The address bar always holds the link to what is shown.
+from tabs.presets import EXAMPLES, PRESETS
+
+# The address bar always has the link to the images shown.
 SHOW_LINK = """(query) => {
   if (!query) return '';
   const url = new URL(window.location.href);
@@ -32,7 +41,7 @@ class GenerateTab:
     """Builds the tab and connects it."""
 
     def __init__(self, page: gr.Blocks, model: Model, sample: Sampler) -> None:
-        """Puts the tab's components on the page."""
+        """Adds the tab's components to the page."""
         self._model, self._sample = model, sample
         with gr.Row(elem_classes="workbench"):
             with gr.Column(scale=5, min_width=340):
@@ -82,8 +91,8 @@ class GenerateTab:
             self.csv = gr.DownloadButton("Labels (CSV)", size="sm", interactive=False, elem_id="csv")
             self.parquet = gr.DownloadButton("Labels (Parquet)", size="sm", interactive=False, elem_id="parquet")
         with gr.Row(elem_classes="link"):
-            # Gradio's own copy button would take the label away from the text.
-            self.link = gr.Textbox(label="Link to these pictures", interactive=False, max_lines=1, elem_id="link")
+            # Gradio's copy button would hide the label.
+            self.link = gr.Textbox(label="Link to these images", interactive=False, max_lines=1, elem_id="link")
             copy = gr.Button("Copy link", size="sm", min_width=0)
         copy.click(None, self.link, js="(link) => navigator.clipboard.writeText(link)")
         self.query = gr.Textbox(visible="hidden")
@@ -107,7 +116,7 @@ class GenerateTab:
         restored.then(None, self.query, js=RUN_LINK)
 
     def _explain(self, value: Mapping[str, Any]) -> tuple[Any, str, gr.Button]:
-        """What a choice leads to: values that follow from it, or why it cannot be."""
+        """Fills in labels that follow from a choice, or explains a contradiction."""
         try:
             complete, locked = check_form(self._model, value)
         except SettingsError as error:
@@ -117,8 +126,8 @@ class GenerateTab:
                 gr.Button(interactive=False),
             )
         labels = [label for label in self._model.labels.READABILITY if label.name in locked]
-        follows = ", ".join(f"{label.full_name} ({label.values[complete[label.name]]})" for label in labels)
-        text = f"Settled by your other choices: {follows}." if locked else ""
+        follows = ", ".join(f"{label.full_name} ({label.value_name(complete[label.name])})" for label in labels)
+        text = f"Determined by your other choices: {follows}." if locked else ""
         return fill_form(complete, locked), note(text), gr.Button(interactive=True)
 
     def _apply_preset(self, name: str) -> tuple[Any, str, gr.Button]:
@@ -159,7 +168,7 @@ class GenerateTab:
         return (*self._explain(self._model.labels.complete_condition(condition)), num_images, seed, steps, guidance)
 
     def _run(self, value: Mapping[str, Any], images: Any, seed: Any, steps: Any, guidance: Any) -> Iterator[tuple]:
-        """Yields status, gallery, the three downloads, the link's query and, empty until it is known, the link."""
+        """Yields status, gallery, the three downloads, the link's query, and the link (empty until it is known)."""
         unchanged = (gr.skip(),) * 6
         try:
             settings = check_one(self._model, read_form(self._model, value), images, seed, steps, guidance)
@@ -170,10 +179,10 @@ class GenerateTab:
         began = time.monotonic()
         try:
             for frame in self._sample(settings):
-                if not frame.done:  # the downloads and the link of the run before do not belong to these pictures
+                if not frame.done:  # downloads and link of the previous run
                     none = [gr.DownloadButton(interactive=False) for _ in range(3)]
                     yield progress(frame), show_gallery(frame.images, captions), *none, "", ""
-        except Exception as error:  # whatever the model or the device raises: the page goes on
+        except Exception as error:  # any error of model or device; the page keeps working
             yield explain_failure(error), *unchanged
             return
         files = save_downloads(self._model, settings, frame.images)

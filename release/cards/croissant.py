@@ -1,4 +1,4 @@
-"""The dataset's Croissant metadata: its columns from the card, the rest from `croissant.yaml`."""
+"""Renders the dataset's Croissant metadata: columns from the card, everything else from `croissant.yaml`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 
-from .cards import Release, read_card
-from .folders import Folder
+from ..folders import Folder
+from .render import Release, read_card
 
 TEMPLATE = Path(__file__).with_suffix(".yaml")
 REPOSITORY = "repository"
@@ -75,7 +75,7 @@ def _record_set(config: str, features: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(config: str, name: str, feature: Any) -> dict[str, Any]:
-    """A column: an image, or a whole number, whose values' names are told where it has any."""
+    """A column: an image or an integer, with the names of its values if it has any."""
     source: dict[str, Any] = {"fileSet": {"@id": f"files-{config}"}, "extract": {"column": name}}
     field: dict[str, Any] = {"@type": "cr:Field", "@id": f"{config}/{name}", "name": name, "source": source}
     if isinstance(feature, datasets.Image):

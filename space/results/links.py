@@ -1,4 +1,4 @@
-"""Links that make the same pictures again: all settings of a request in the address."""
+"""Links that reproduce a request: all its settings in the address."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from model import Model
-from settings import DEFAULT_IMAGES, Settings, SettingsError, check_one
+from generator.model import Model
+from generator.settings import DEFAULT_IMAGES, Settings, SettingsError, check_one
 
 NUMBERS = {"images": "num_images", "seed": "seed", "steps": "num_inference_steps", "guidance": "guidance_scale"}
 
 
 def to_query(model: Model, settings: Settings) -> str:
-    """Returns the query string of a request for eyes of one condition: what is no default, and all numbers."""
+    """Returns the query string of a request of one condition: labels that differ from the default, and all numbers."""
     condition = settings.conditions[0]
     named: dict[str, Any] = {
         label.name: condition[label.name]
@@ -30,12 +30,12 @@ def to_query(model: Model, settings: Settings) -> str:
 
 
 def from_query(model: Model, query: Mapping[str, str]) -> Settings | None:
-    """Returns the request that a query string asks for; None if it asks for nothing.
+    """Returns the request in a query string; None if there is none.
 
-    Names that begin with two underscores are Gradio's, and passed over.
+    Names that start with two underscores belong to Gradio and are ignored.
 
     Raises:
-        SettingsError: for a name or a value that cannot be used.
+        SettingsError: if a name or value is invalid.
     """
     asked = {name: value for name, value in query.items() if not name.startswith("__")}
     if not asked:

@@ -1,4 +1,4 @@
-"""The tabs that show one eye, that is one seed, with several conditions."""
+"""The tabs that show one eye (one seed) with several conditions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from difference import show_difference
-from export import describe_images, encode_png, save_images, to_data_uri
-from model import Model
+from components.view import INTERNAL, RunBar, explain_failure, figures, note, progress, show_gallery, title
+from generator.model import Model
+from generator.sampling import Frame, Sampler
+from generator.settings import MOST_GUIDANCE, MOST_SEED, Settings, SettingsError, check_same_eye
 from PIL import Image
-from presets import PRESETS, SAME_EYE
-from sampling import Frame, Sampler
-from settings import MOST_GUIDANCE, MOST_SEED, Settings, SettingsError, check_same_eye
-from view import INTERNAL, RunBar, explain_failure, figures, note, progress, show_gallery, title
+from results.difference import show_difference
+from results.export import describe_images, encode_png, save_images, to_data_uri
 
-# Moves between pictures that are all in the page already: nothing is asked of the server.
+from tabs.presets import PRESETS, SAME_EYE
+
+# Switches between images that are already in the page, without a request to the server.
 SLIDE = """
 element.addEventListener('input', (event) => {
   const { value } = event.target;
@@ -28,7 +29,7 @@ element.addEventListener('input', (event) => {
 
 
 def add_eye(model: Model, name: str) -> list[gr.components.Component]:
-    """Puts on the page which eye to draw: its seed, with a button for another one, its side, and the guidance."""
+    """Adds the controls of an eye: seed, a button for another seed, side, and guidance scale."""
     sides = [(text, value) for value, text in enumerate(model.labels.EYE_SIDE.values)]
     with gr.Row(elem_classes="eye"):
         seed = gr.Number(
@@ -50,26 +51,28 @@ def add_eye(model: Model, name: str) -> list[gr.components.Component]:
 
 
 def compare(model: Model, reference: Image.Image, other: Image.Image, first: str, second: str) -> str:
-    """Returns the two pictures and what changed between them, side by side."""
+    """Returns the two images and their difference, side by side."""
     marked, share = show_difference(reference, other)
     trio = (
         (reference, first),
         (other, second),
-        (marked, f"Where it changed: {share:.0%} of the picture"),
+        (marked, f"Where it changed: {share:.0%} of the image"),
     )
     return figures([(to_data_uri(encode_png(model, image, {"shows": caption})), caption) for image, caption in trio])
 
 
 class RowTab:
-    """Same eye, different disease: a row of conditions, and where each changed the picture."""
+    """Same eye, different disease: a row of conditions, and where each changed the image."""
 
     def __init__(self, model: Model, sample: Sampler) -> None:
-        """Puts the tab on the page and connects it."""
+        """Adds the tab to the page and connects it."""
         self._model, self._sample = model, sample
-        gr.HTML(title("Same eye, different disease", "One seed, so one noise: what differs is what was asked for."))
+        gr.HTML(
+            title("Same eye, different disease", "All images start from the same noise and differ in the condition.")
+        )
         conditions = gr.CheckboxGroup(list(PRESETS), value=list(SAME_EYE), label="Conditions", elem_id="row-conditions")
         eye = add_eye(model, "row")
-        bar = RunBar("Draw this eye", "row")
+        bar = RunBar("Generate this eye", "row")
         self.gallery = gr.Gallery(
             label="The same eye",
             show_label=False,
@@ -100,13 +103,13 @@ class RowTab:
             for frame in self._sample(settings):
                 if not frame.done:
                     yield progress(frame), show_gallery(frame.images, names), ""
-        except Exception as error:  # whatever the model or the device raises: the page goes on
+        except Exception as error:  # any error of model or device; the page keeps working
             yield explain_failure(error), gr.skip(), gr.skip()
             return
         files = save_images(self._model, settings, frame.images)
         last = len(names) - 1
         shown = compare(self._model, frame.images[0], frame.images[last], names[0], names[last]) if last else ""
-        said = "Choose a picture to see where it differs from the first." if last else ""
+        said = "Select an image to see where it differs from the first." if last else ""
         yield note(said), show_gallery(files, names), shown
 
     def _compare(self, pairs: list[tuple[Image.Image, str]], chosen: gr.SelectData) -> str:
@@ -118,12 +121,12 @@ class GradesTab:
     """A slider over the grades of diabetic retinopathy, for one eye."""
 
     def __init__(self, model: Model, sample: Sampler) -> None:
-        """Puts the tab on the page and connects it."""
+        """Adds the tab to the page and connects it."""
         self._model, self._sample = model, sample
         self._grade = model.labels.DISEASES[0]
         gr.HTML(title("From no retinopathy to proliferative", "One eye at all five grades: move the slider."))
         eye = add_eye(model, "grades")
-        bar = RunBar("Draw all grades", "grades")
+        bar = RunBar("Generate all grades", "grades")
         slider = gr.HTML(js_on_load=SLIDE, elem_id="grades-slider")
         bar.connect(self._run, eye, [slider], {})
 
@@ -139,7 +142,7 @@ class GradesTab:
                 if not frame.done:
                     yield progress(frame), self._previews(settings, frame) if frame.images else gr.skip()
             yield note(""), self._slider(settings, frame)
-        except Exception as error:  # whatever the model or the device raises: the page goes on
+        except Exception as error:  # any error of model or device; the page keeps working
             yield explain_failure(error), gr.skip()
 
     def _previews(self, settings: Settings, frame: Frame) -> str:
@@ -152,7 +155,7 @@ class GradesTab:
         )
 
     def _slider(self, settings: Settings, frame: Frame) -> str:
-        """The slider, and for each grade the reference, the picture and what changed; one of them is not hidden."""
+        """The slider, and for each grade the reference, the image and the difference; only one grade is visible."""
         names = [f"{value} {name}" for value, name in enumerate(self._grade.values)]
         panels = []
         for value, (image, name) in enumerate(zip(frame.images, names, strict=True)):

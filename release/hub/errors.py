@@ -1,4 +1,4 @@
-"""What the Hub's errors mean for who publishes, and what to do."""
+"""Explains errors of the Hub: the cause and what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
 from .retry import PASSING, root_cause
 
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token with the role write"
-GO_ON = "Nothing is lost: the same command goes on where the Hub stands"
+RESUME = "Files already on the Hub are kept. Run the same command again to resume"
 
 
 def explain(error: Exception) -> str | None:
@@ -23,11 +23,11 @@ def explain(error: Exception) -> str | None:
     if isinstance(cause, LocalTokenNotFoundError):
         return f"no token was found. {LOG_IN}"
     if isinstance(cause, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so the Hub cannot be asked. Unset it"
+        return "HF_HUB_OFFLINE is set, so the Hub cannot be reached. Unset it"
     if isinstance(cause, HfHubHTTPError):
         return _explain_answer(cause)
     if isinstance(cause, HTTPError):
-        return f"the Hub cannot be reached ({cause}). {GO_ON}"
+        return f"the Hub cannot be reached ({cause}). {RESUME}"
     return None
 
 
@@ -35,13 +35,13 @@ def _explain_answer(error: HfHubHTTPError) -> str:
     status, address = error.response.status_code, error.response.url
     said = error.response.headers.get("X-Error-Message") or f"status {status}"
     if isinstance(error, GatedRepoError):
-        return f"{said}. Ask for access on the repository's page, or publish under another --namespace"
+        return f"{said}. Request access on the repository's page, or publish under another --namespace"
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
-        return f"the Hub does not accept the token: it has expired or was revoked ({said}). {LOG_IN}"
+        return f"the Hub does not accept the token; it may have expired or been revoked ({said}). {LOG_IN}"
     if isinstance(error, RepositoryNotFoundError):
-        return f"{address} is not there, or is private and closed to this token. {LOG_IN}"
+        return f"{address} does not exist, or this token has no access to it. {LOG_IN}"
     if status == 403:
-        return f"the token may not write there: {said}. {LOG_IN}, and be a member of the organisation"
+        return f"the token has no write access: {said}. {LOG_IN}, and check that you are a member of the organisation"
     if status in PASSING:
-        return f"the Hub still answers with status {status} ({said}) after several attempts. {GO_ON}"
+        return f"the Hub still answers with status {status} ({said}) after several attempts. {RESUME}"
     return f"the Hub refused {error.response.request.method} {address}: {said}"

@@ -1,4 +1,4 @@
-"""Runs the generator as a stream of pictures that can be stopped between two steps."""
+"""Runs the generator as a stream of frames that can be stopped between two steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from model import Model
 from PIL import Image
-from settings import Settings
+
+from generator.model import Model
+from generator.settings import Settings
 
 try:
-    import spaces  # ZeroGPU's package: there on a GPU Space of the Hub, and nowhere needed
+    import spaces  # ZeroGPU's package, installed on GPU Spaces of the Hub only
 except ImportError:
     spaces = None
 
@@ -25,13 +26,13 @@ PREVIEW_EVERY = 2
 
 @dataclass(frozen=True)
 class Frame:
-    """What is known of the images after a step.
+    """The state of the images after a step.
 
     Attributes:
-        step: steps done.
-        steps: steps in all.
-        images: RGB images, in the order of the conditions: previews (none after every second step), and with `done`
-            the images themselves.
+        step: completed steps.
+        steps: total steps.
+        images: RGB images in the order of the conditions: previews (after every second step, else empty), or with
+            `done` the final images.
         done: whether this is the last frame.
     """
 
@@ -47,9 +48,9 @@ Sampler = Callable[[Settings], Iterator[Frame]]
 def build_sampler(model: Model) -> Sampler:
     """Returns the function that generates images with this model.
 
-    It is a generator of `Frame`, one a step. When it is closed, which Gradio does on Cancel and when a visitor leaves,
-    the model stops after the step in which it is. Gradio closes it between two frames: hence one a step. One request
-    is served at a time: the scheduler has a state.
+    It yields one `Frame` per step. When it is closed, which Gradio does on Cancel and when a visitor leaves, the model
+    stops after the current step. Gradio closes it between two frames, hence one per step. Requests are served one at a
+    time, because the scheduler has a state.
     """
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sampling")
 
@@ -65,7 +66,7 @@ def build_sampler(model: Model) -> Sampler:
         finally:
             stop.set()
 
-    # The model is in the closure, not among the arguments: those ZeroGPU sends to another process.
+    # The model is in the closure: ZeroGPU sends arguments to another process.
     return sample if spaces is None else spaces.GPU(duration=GPU_SECONDS)(sample)
 
 
@@ -74,7 +75,7 @@ def _run(model: Model, settings: Settings, show: Callable[[Frame], None], stop: 
 
     def after_step(pipeline: Any, step: int, timestep: int, tensors: dict) -> dict:
         if stop.is_set():
-            pipeline._interrupt = True  # how diffusers' pipelines are told to pass over the remaining steps
+            pipeline._interrupt = True  # diffusers' way to skip the remaining steps
         elif step + 1 < steps:
             show(Frame(step + 1, steps, _preview(pipeline, tensors["latents"]) if step % PREVIEW_EVERY == 0 else []))
         return tensors
@@ -90,7 +91,7 @@ def _run(model: Model, settings: Settings, show: Callable[[Frame], None], stop: 
 
 
 def _preview(pipeline: Any, latents: torch.Tensor) -> list[Image.Image]:
-    """The images as the model predicts them at this step; where the scheduler keeps no prediction, the noisy ones."""
+    """The images predicted at this step, or the noisy ones if the scheduler keeps no prediction."""
     kept = getattr(pipeline.scheduler, "model_outputs", None)
     predicts_images = str(pipeline.scheduler.config.get("algorithm_type")).endswith("dpmsolver++")
     if predicts_images and kept is not None and kept[-1] is not None:

@@ -1,4 +1,4 @@
-"""Real or synthetic? The rounds of a small blind quiz, and what its result means."""
+"""The rounds of a small blind quiz (real or synthetic?) and the significance of its score."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import encode_png
-from model import Model, StartError
-from PIL import Image, ImageOps
-from presets import PRESETS
-from sampling import Sampler
-from settings import check_one
+from generator.model import Model, StartError
+from generator.sampling import Sampler
+from generator.settings import check_one
+from results.export import encode_png
+
+from pipeline_synfundus.photograph import read_photograph
+from tabs.presets import PRESETS
 
 ROUNDS = 6
 POOR_STEPS = 3
@@ -29,7 +30,7 @@ class Round:
     Attributes:
         pictures: two PNG files, one of which is the answer.
         answer: its position, 0 or 1.
-        truth: what both are, in words.
+        truth: the explanation of both, in words.
     """
 
     pictures: tuple[bytes, bytes]
@@ -38,10 +39,10 @@ class Round:
 
 
 def find_photographs() -> list[Path]:
-    """Returns the real photographs to ask about: the images in the folder that SYNFUNDUS_REAL_IMAGES names, or none.
+    """Returns the real photographs of the quiz: the images in the folder SYNFUNDUS_REAL_IMAGES, or none.
 
     Raises:
-        StartError: if the folder is not there, or holds no image.
+        StartError: if the folder does not exist or has no image.
     """
     setting = os.environ.get(SETTING)
     if not setting:
@@ -54,8 +55,10 @@ def find_photographs() -> list[Path]:
 
 
 def make_round(model: Model, sample: Sampler, photographs: list[Path], rng: random.Random) -> Round:
-    """Returns a question: a photograph against a generated image, or without photographs a generated image against
-    one that was denoised in too few steps."""
+    """Returns a question.
+
+    A photograph beside a generated image; without photographs, a generated image beside one with too few steps.
+    """
     name = rng.choice(list(PRESETS))
     generated = _draw(model, sample, name, rng, model.default_steps)
     if photographs:
@@ -69,7 +72,7 @@ def make_round(model: Model, sample: Sampler, photographs: list[Path], rng: rand
 
 
 def chance_of(right: int, asked: int) -> float:
-    """Returns the probability of at least this many right answers by guessing between two."""
+    """Returns the probability of at least this many right answers when guessing between two."""
     return sum(math.comb(asked, count) for count in range(right, asked + 1)) / 2**asked
 
 
@@ -80,8 +83,7 @@ def _draw(model: Model, sample: Sampler, preset: str, rng: random.Random, steps:
 
 
 def _fit(photograph: Path, model: Model) -> bytes:
-    """The middle of a photograph at the model's size, which must not give the answer away; not marked as synthetic."""
-    upright = ImageOps.exif_transpose(Image.open(photograph)).convert("RGB")
+    """The field of view of a photograph at the model's size, as the model's own images; not marked as synthetic."""
     buffer = io.BytesIO()
-    ImageOps.fit(upright, (model.width, model.height), Image.Resampling.LANCZOS).save(buffer, "PNG")
+    read_photograph(photograph, model.width).save(buffer, "PNG")
     return buffer.getvalue()

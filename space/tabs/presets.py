@@ -1,4 +1,4 @@
-"""Findings that are often asked for together, and whole requests worth seeing."""
+"""Presets of the form, and complete example requests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 SAME_EYE = ("Healthy", "Moderate NPDR with edema", "Advanced glaucoma", "Pathological myopia")
 
-# Each is a request as `settings.check_one` takes it.
+# Arguments of `settings.check_one`.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Four healthy left eyes": {"condition": {"eye_side": 1}, "num_images": 4, "seed": 11},
     "Severe NPDR, strong guidance": {"condition": {"dr_grade": 3}, "num_images": 4, "seed": 3, "guidance_scale": 7.0},
-    "A macula that cannot be read": {"condition": {"is_macular_readable": 0}, "num_images": 2, "seed": 5},
+    "Unreadable macula": {"condition": {"is_macular_readable": 0}, "num_images": 2, "seed": 5},
     "Proliferative DR with vein occlusion": {"condition": {"dr_grade": 4, "is_rvo": 1}, "num_images": 4, "seed": 21},
 }

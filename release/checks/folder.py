@@ -1,4 +1,4 @@
-"""Does a folder do what its repository promises? Asked of the programs that will read it, each in its own process."""
+"""Checks a folder with the programs that will read it, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .folders import Folder, ReleaseError
+from ..folders import Folder, ReleaseError
 
-CLONE = Path(__file__).parent.parent
+CLONE = Path(__file__).parents[2]
 LOADER = Path(__file__).with_name("load_model.py")
-# The fields of a build's record that its card must name, and how the card writes them.
+# Fields of a build's record that its card must contain.
 ON_CARD = ("generator", "generator_revision", "plan_hash")
 
 
 def check_folder(folder: Folder) -> None:
-    """Runs the checks of a folder's kind; they take seconds for a model, and for a dataset as long as reading it.
+    """Runs the checks of a folder's kind. They take seconds for a model; a dataset is read completely.
 
     Raises:
-        ReleaseError: with what the program said.
+        ReleaseError: with the program's message.
     """
     if folder.kind == "model":
         _check_loads(folder)
@@ -33,10 +33,10 @@ def check_folder(folder: Folder) -> None:
 
 
 def read_record(folder: Folder) -> dict:
-    """Returns what a dataset's build was asked for.
+    """Returns the record of a dataset's build: generator, revision, plan and settings.
 
     Raises:
-        ReleaseError: if the folder holds no build.
+        ReleaseError: if the folder has no record of a build.
     """
     path = folder.path / ".build" / "build.json"
     try:
@@ -57,19 +57,19 @@ def _check_loads(folder: Folder) -> None:
 
 
 def _check_record(folder: Folder) -> None:
-    """The card must name the generator and the plan that the build's record names."""
+    """The card must name the same generator and plan as the build's record."""
     record, card = read_record(folder), folder.card.read_text(encoding="utf-8")
     for field in ON_CARD:
         if f"`{record[field]}`" not in card:
             raise ReleaseError(
                 f"the dataset's card {folder.card} does not name the {field} of its build, {record[field]}: the card "
-                "or the build was changed. Build the dataset again, which writes the card anew"
+                "or the build was changed. Build the dataset again to rewrite the card"
             )
 
 
 def _check_verified(folder: Folder) -> None:
     command = [sys.executable, "-m", "dataset_script.verify", str(folder.path.resolve())]
-    done = subprocess.run(command, cwd=CLONE, stdout=subprocess.PIPE, text=True)  # its progress is shown as it comes
+    done = subprocess.run(command, cwd=CLONE, stdout=subprocess.PIPE, text=True)  # its progress goes to the terminal
     if done.returncode:
         said = done.stdout.strip() or "see above"
         raise ReleaseError(f"the dataset {folder.path} fails dataset_script.verify:\n{said}")
@@ -81,8 +81,8 @@ def _check_compiles(folder: Folder) -> None:
             try:
                 compile(path.read_bytes(), name, "exec")
             except (SyntaxError, ValueError) as error:
-                raise ReleaseError(f"the Space's {name} is no Python: {error}") from None
+                raise ReleaseError(f"the Space's {name} is not valid Python: {error}") from None
 
 
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason was given"])[-1]
+    return (text.strip().splitlines() or ["no reason given"])[-1]

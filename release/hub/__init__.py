@@ -1,0 +1,1 @@
+"""The Hub: uploads in few commits, retries, and what its errors mean."""

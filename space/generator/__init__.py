@@ -1,0 +1,1 @@
+"""The generator behind the page: loading it, checking requests, and sampling as a stream of frames."""

@@ -1,0 +1,1 @@
+"""What a visitor receives: image files, tables, links and difference maps."""
