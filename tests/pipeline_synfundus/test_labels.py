@@ -21,6 +21,7 @@ from pipeline_synfundus.labels import (
     contrast_condition,
     describe,
     from_codes,
+    get_label,
     parse_value,
     to_codes,
 )
@@ -213,3 +214,10 @@ UNKNOWN_READABILITY = dict.fromkeys([label.name for label in READABILITY])
 )
 def test_the_contrast_is_the_same_eye_without_what_is_asked_for(condition: dict, contrast: dict) -> None:
     assert contrast_condition(complete_condition(condition)) == complete_condition(contrast)
+
+
+def test_the_name_of_an_unknown_value_is_not_that_of_the_last_one() -> None:
+    grade = get_label("dr_grade")
+    assert [grade.value_name(value) for value in (-1, 0, 4)] == ["unknown", "none", "proliferative DR"]
+    with pytest.raises(ConditionError, match="dr_grade is 5; allowed are 0 to 4"):
+        grade.value_name(5)

@@ -105,6 +105,8 @@ def test_the_space_starts_from_what_was_pushed(published: Push, tmp_path: Path) 
         client = Client(f"http://127.0.0.1:{port}", verbose=False)
         made = client.predict({"dr_grade": 3}, 1, 7, 2, api_name="/generate")
         process.terminate()
+    assert not published.hub.sent(rf"GET .*{MODEL}/resolve/.*\.py")  # it runs the code of its own repository
+    assert (tmp_path / "space" / "pipeline_synfundus" / "pipeline.py").is_file()
     assert "severe NPDR" in json.dumps(made)
     assert published.hub.sent(rf"GET .*{MODEL}/resolve/{published.commit('model')}/unet/config.json")
     with Image.open(made[0]["image"]) as image:

@@ -12,7 +12,7 @@ from synfundus.cli import COMMANDS, describe, main
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("dataset_script", "training", "evaluation", "release")
-INTERNAL = {"release.checks.load_model"}  # run by the release in a process of its own, to load a model as a stranger would
+INTERNAL = {"release.checks.load_model"}  # the release runs it in an isolated process
 
 
 def modules_that_run() -> list[str]:
