@@ -99,6 +99,10 @@ LABEL_NAMES: tuple[str, ...] = tuple(label.name for label in LABELS)
 CONDITION_NAMES: tuple[str, ...] = tuple(label.name for label in CONDITION_LABELS)
 CARDINALITIES: tuple[int, ...] = tuple(label.cardinality for label in CONDITION_LABELS)
 
+# What a caller leaves out is healthy and readable, and either eye.
+DEFAULT_CONDITION: dict[str, int] = {label.name: label.default for label in CONDITION_LABELS}
+UNKNOWN_CONDITION: dict[str, int] = dict.fromkeys(CONDITION_NAMES, UNKNOWN)
+
 _BY_NAME = {label.name: label for label in CONDITION_LABELS}
 # The other columns of a dataset row: a row can be given back as a condition as it is.
 _ROW_COLUMNS = frozenset({"image", "idx", "file_name"})
@@ -159,7 +163,7 @@ def _is_mapping(value: Any) -> bool:
     )
 
 
-def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
+def complete_condition(condition: Mapping[str, Any], base: Mapping[str, int] | None = None) -> dict[str, int]:
     """Returns a condition with a value for each of the sixteen condition labels, checked.
 
     Labels left out are healthy and readable (0 for diseases, 1 for readability); `eye_side` left out is unknown.
@@ -168,6 +172,7 @@ def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
 
     Args:
         condition: label names to values, see `parse_value`; also a row of a pandas table.
+        base: a complete condition from which labels left out take their values, instead of healthy and readable.
 
     Returns:
         All condition labels in the order of `CONDITION_NAMES`, each with an integer value.
@@ -179,7 +184,8 @@ def complete_condition(condition: Mapping[str, Any]) -> dict[str, int]:
         kind = type(condition).__name__
         raise ConditionError(f"a condition is a mapping from label names to values, not {condition!r} of type {kind}")
     given = {name: parse_value(name, value) for name, value in condition.items() if name not in _ROW_COLUMNS}
-    complete = {label.name: given.get(label.name, label.default) for label in CONDITION_LABELS}
+    base = DEFAULT_CONDITION if base is None else base
+    complete = {name: given.get(name, base[name]) for name in CONDITION_NAMES}
     _apply_rules(complete, given)
     return complete
 
@@ -210,36 +216,53 @@ def _apply_rules(complete: dict[str, int], given: Mapping[str, int]) -> None:
                 )
             complete[label.name] = 0
     if complete["is_dme"] == 1 and "is_dme" in implied:
-        origin = "is 0" if "dr_grade" in given else "was left out, which means 0"
+        origin = "is 0" if "dr_grade" in given or "is_dme" not in given else "was left out, which means 0"
         raise ConditionError(
             f"is_dme is 1, but dr_grade {origin}; diabetic macular edema allows dr_grade 1 to 4, or None for unknown"
         )
 
 
-def complete_conditions(conditions: Any) -> list[dict[str, int]]:
-    """Returns complete conditions from one mapping, a sequence of mappings, or a table.
+def list_conditions(conditions: Any) -> list[Any]:
+    """Returns a list of conditions, not yet checked, from one mapping, a sequence of mappings, or a table.
 
     Args:
         conditions: one condition, an iterable of conditions (also a `datasets.Dataset`), or a pandas table whose
             columns are label names.
 
     Raises:
-        ConditionError: as `complete_condition`, with the row's number in front; and for an empty input.
+        ConditionError: if it is none of these, or empty.
     """
     if _is_mapping(conditions):
-        return [complete_condition(conditions)]
+        return [conditions]
     if hasattr(conditions, "to_dict") and hasattr(conditions, "columns"):
         conditions = conditions.to_dict("records")
     if isinstance(conditions, (str, bytes)) or not isinstance(conditions, Iterable):
         raise ConditionError(f"conditions is {conditions!r}, but must be a mapping, a list of mappings or a table")
-    result = []
-    for number, condition in enumerate(conditions):
-        try:
-            result.append(complete_condition(condition))
-        except ConditionError as error:
-            raise ConditionError(f"conditions[{number}]: {error}") from None
+    result = list(conditions)
     if not result:
         raise ConditionError("conditions is empty; give at least one mapping from label names to values")
+    return result
+
+
+def complete_conditions(conditions: Any, bases: Sequence[Mapping[str, int]] | None = None) -> list[dict[str, int]]:
+    """Returns complete conditions from one mapping, a sequence of mappings, or a table; see `list_conditions`.
+
+    Args:
+        conditions: the conditions.
+        bases: for each condition, the complete condition from which labels left out take their values.
+
+    Raises:
+        ConditionError: as `complete_condition`, with the row's number in front; and for an empty input.
+    """
+    rows = list_conditions(conditions)
+    if _is_mapping(conditions):
+        return [complete_condition(rows[0], bases and bases[0])]
+    result = []
+    for number, condition in enumerate(rows):
+        try:
+            result.append(complete_condition(condition, bases and bases[number]))
+        except ConditionError as error:
+            raise ConditionError(f"conditions[{number}]: {error}") from None
     return result
 
 

@@ -12,6 +12,7 @@ from .decoding import PhotographError, Source, decode_photograph, decode_reduced
 __all__ = [
     "FIELD_THRESHOLD",
     "PhotographError",
+    "crop_like_photograph",
     "crop_to_field",
     "decode_photograph",
     "measure_field",
@@ -37,6 +38,7 @@ _SMALLEST_FIELD = 0.2
 _SURROUND_CHROMA, _SURROUND_SPREAD = 16, 10
 
 Box = tuple[int, int, int, int]
+LANCZOS = Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,44 @@ def crop_to_field(image: Image.Image, size: int) -> Image.Image:
     Returns:
         An RGB image of `size` x `size` pixels. A picture in which no field of view is found is kept whole.
     """
+    return _to_square(_cut_out_field(image)[0], size)
+
+
+def crop_like_photograph(mask: Image.Image, photograph: Image.Image, size: int) -> Image.Image:
+    """Crops a mask of a photograph as `crop_to_field` crops the photograph.
+
+    Args:
+        mask: an image of mode "L", of the photograph's size.
+        photograph: an RGB photograph of any size.
+        size: side of the result in pixels.
+
+    Returns:
+        An image of mode "L" of `size` x `size` pixels, 0 outside the photograph.
+    """
+    # Averaging, because an interpolation with overshoot would mark pixels beside the mask.
+    return _to_square(mask.crop(_cut_out_field(photograph)[1]), size, Image.Resampling.BOX)
+
+
+def _cut_out_field(image: Image.Image) -> tuple[Image.Image, Box]:
+    """The field of view on black, and its box in the photograph."""
+    left = top = 0
     for _ in range(2):  # a photograph on a white page has its own black surround
         found = _find_field(image)
         if found is None:
             break
         box, kept, surround = found
         image = Image.composite(image, Image.new("RGB", image.size), kept).crop(box)
+        left, top = left + box[0], top + box[1]
         if surround.is_black:
             break
+    return image, (left, top, left + image.width, top + image.height)
+
+
+def _to_square(image: Image.Image, size: int, resampling: Image.Resampling = LANCZOS) -> Image.Image:
     side = max(image.size)
-    square = Image.new("RGB", (side, side))
+    square = Image.new(image.mode, (side, side))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return square.resize((size, size), Image.Resampling.LANCZOS)
+    return square.resize((size, size), resampling)
 
 
 def _find_field(image: Image.Image) -> tuple[Box, Image.Image, _Surround] | None:

@@ -13,6 +13,7 @@ from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 
 BUNDLED = Path(__file__).parents[2] / "pipeline_synfundus"
 CONDITION = {"dr_grade": 3, "is_dme": 1}
+MODULES = ("pipeline.py", "labels.py", "editing.py", "noise_levels.py", "photograph.py", "decoding.py")
 
 # Runs in a process of its own, in which the package cannot be imported, as on a machine that has only diffusers.
 STRANGER = """
@@ -43,6 +44,8 @@ for folder in (source, copy):
     pipe.save_pretrained(copy)
 pipe = type(pipe).from_pretrained(copy, trust_remote_code=True)  # by the class of the folder
 images.append(pipe([condition] * 2, generator=[1, 2], num_inference_steps=2, output_type="np"))
+edited = pipe(condition, image=(images[-1].images[0] * 255).astype("uint8"), inversion=True, output_type="np").images
+assert np.isfinite(edited).all()
 try:
     pipe({"dr_grad": 3})
 except ValueError as error:
@@ -88,7 +91,7 @@ def test_the_package_loads_a_folder_without_running_its_code(
     trusted = DiffusionPipeline.from_pretrained(tmp_path / "copy", trust_remote_code=True)
     assert type(trusted) is not SynFundusPipeline
     assert np.array_equal(generate(trusted), generate(tiny_pipeline))
-    for name in ("pipeline.py", "labels.py", "condition_encoder/condition_encoder.py"):
+    for name in (*MODULES, "condition_encoder/condition_encoder.py"):
         copied, own = tmp_path / "copy" / name, BUNDLED / name
         assert copied.read_text() == own.read_text()
         copied.write_text("raise RuntimeError('code of the folder was run')\n")
