@@ -46,11 +46,11 @@ class EditInputs:
 
     def repeat(self, count: int) -> EditInputs:
         """Returns the inputs with each entry `count` times, adjacent."""
-        lists = (
+        targets, sources, contrasts = (
             [entry for entry in part for _ in range(count)] for part in (self.targets, self.sources, self.contrasts)
         )
         mask = None if self.mask is None else self.mask.repeat_interleave(count, dim=0)
-        return EditInputs(*lists, self.pixels.repeat_interleave(count, dim=0), mask)
+        return EditInputs(targets, sources, contrasts, self.pixels.repeat_interleave(count, dim=0), mask)
 
     def to(self, device: torch.device) -> EditInputs:
         """Returns the inputs with their tensors on a device."""

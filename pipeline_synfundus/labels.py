@@ -256,11 +256,11 @@ def complete_conditions(conditions: Any, bases: Sequence[Mapping[str, int]] | No
     """
     rows = list_conditions(conditions)
     if _is_mapping(conditions):
-        return [complete_condition(rows[0], bases and bases[0])]
+        return [complete_condition(rows[0], None if bases is None else bases[0])]
     result = []
     for number, condition in enumerate(rows):
         try:
-            result.append(complete_condition(condition, bases and bases[number]))
+            result.append(complete_condition(condition, None if bases is None else bases[number]))
         except ConditionError as error:
             raise ConditionError(f"conditions[{number}]: {error}") from None
     return result

@@ -276,12 +276,12 @@ class SynFundusPipeline(DiffusionPipeline):
                 if self.interrupt:
                     continue
                 guided = self.guidance_scale != 1 and first <= step < last
-                if inversion:
+                if start is not None and inversion:
                     model_input = start.levels.model_input(latents, step)
                 else:
                     model_input = self.scheduler.scale_model_input(latents, timestep)
                 prediction = self._predict(model_input, timestep, wanted, unwanted if guided else None)
-                if inversion:
+                if start is not None and inversion:
                     latents = start.levels.step(prediction, latents, step)
                 else:
                     latents = self.scheduler.step(prediction, timestep, latents, **step_options, return_dict=False)[0]

@@ -105,11 +105,12 @@ def test_inversion_without_a_change_gives_the_photograph_back(
 ) -> None:
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **config)
     same = {"dr_grade": 2}
-    options = {"inversion": True, "strength": 0.5, "source_conditions": same, "output_type": "latent"}
+    options = {"inversion": True, "strength": 0.25, "num_inference_steps": 48, "source_conditions": same}
+    options["output_type"] = "latent"
     unchanged = edit(pipeline, photograph, same, **options)
     changed = edit(pipeline, photograph, {"dr_grade": 4}, **options)
     clean = reconstruct(pipeline, photograph)
-    assert (unchanged - clean).abs().max() < 0.02 * clean.std()
+    assert (unchanged - clean).abs().max() < 0.05 * clean.std()
     assert (changed - clean).abs().max() > 2 * (unchanged - clean).abs().max()
 
 
