@@ -85,6 +85,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
     """Holds the lock of this name; yields whether it is held.
 
+    Not `filelock`: that leaves its files behind, and a published dataset would have one per shard.
+
     The operating system lets go of it when the process ends, however it ends: a file that a dead process left behind
     locks nothing. The file goes with the lock.
 

@@ -133,7 +133,7 @@ class _AutoencoderRun:
         self.vae = build_autoencoder(stage)
         self._inputs: dict[str, Any] = {}
         if stage.pretrained is not None:
-            self._inputs["autoencoder.pretrained"] = weights_digest(self.vae)
+            self._inputs["pretrained_sha256"] = weights_digest(self.vae)
         if config.compile:
             self.vae.encoder.compile()
             self.vae.decoder.compile()
@@ -144,7 +144,7 @@ class _AutoencoderRun:
         config, cache = self.config, Path(self.config.output_dir) / "cache"
         with one_process_at_a_time(self.accelerator, cache):
             self.data = prepare_data(config.data, config.resolution, cache)
-        self._inputs["data"] = self.data.digest
+        self._inputs["photographs_sha256"] = self.data.digest
         parts = self.data.split(config.data, config.seed)
         self.rows = parts["training"]
         rng = np.random.default_rng([config.seed, 6])

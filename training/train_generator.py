@@ -98,16 +98,16 @@ class _GeneratorRun:
         self._inputs: dict[str, Any] = {"objective": FlowMatchingLoss.__name__}
         if vae is not None:
             vae.to(self.accelerator.device)
-            self._inputs["autoencoder"] = weights_digest(vae)
+            self._inputs["autoencoder_sha256"] = weights_digest(vae)
         if stage.pretrained is not None:
-            self._inputs["generator.pretrained"] = [weights_digest(unet), weights_digest(encoder)]
+            self._inputs["pretrained_sha256"] = [weights_digest(unet), weights_digest(encoder)]
         if config.compile:
             unet.compile()
         scheduler = make_scheduler(stage.timestep_shift)
         self.pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
         cache = output / "cache"
         with one_process_at_a_time(self.accelerator, cache):
-            self._inputs["data"] = prepare_data(config.data, config.resolution, cache).digest
+            self._inputs["photographs_sha256"] = prepare_data(config.data, config.resolution, cache).digest
 
     def made_from(self, images_seen: int) -> dict[str, Any]:
         """Everything that the finished pipeline depends on."""
@@ -142,7 +142,7 @@ class _GeneratorRun:
         pipeline.unet.register_to_config(sample_size=side)
         pipeline.scheduler.register_to_config(flow_shift=shift)
         order = EpochOrder(np.arange(len(data.training.codes)), data.weights, config.seed)
-        shaped_by = make_fingerprint(config, name, **self._inputs | {"data": data.digest})
+        shaped_by = make_fingerprint(config, name, **self._inputs | {"photographs_sha256": data.digest})
         trainer = Trainer(
             loss,
             optimizer,

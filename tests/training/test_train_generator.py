@@ -22,6 +22,7 @@ from training.configuration.config import ConfigError, TrainingConfig, load_conf
 from training.configuration.networks import build_models
 from training.data.examples import Examples
 from training.data.generator_data import load_data
+from training.loop.checkpoint import CheckpointError
 from training.losses.flow_matching import drop_labels
 from training.train_generator import train
 
@@ -153,6 +154,64 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     assert resumed == pytest.approx(unbroken, abs=1e-5)
     weights = [load_file(f / "run" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors") for f in folders]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+
+
+def test_a_finished_pipeline_is_left_as_it_is_and_an_unfinished_one_can_be_finished(tmp_path: Path) -> None:
+    phantoms(tmp_path, 12, label_columns=["is_amd"])
+    path = write_config(tmp_path, images=32, ema_half_life_images=1)
+    folder = train(load_config(path))
+    card = folder / "README.md"
+    card.write_text(card.read_text() + "## Measured")
+
+    def state() -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in folder.rglob("*")}
+
+    before = state()
+    train(load_config(path))
+    train(load_config(path), finish=True)
+    assert state() == before
+
+    path = write_config(tmp_path, images=64, ema_half_life_images=1)
+    train(load_config(path), finish=True)
+    assert state() == before  # the newest checkpoint is the one that the pipeline was made from
+    values = yaml.safe_load(path.read_text())
+    values["generator"]["guidance_scale"] = 3.5
+    path.write_text(yaml.safe_dump(values))
+    train(load_config(path), finish=True)
+    record = json.loads((folder / "training_run.json").read_text())
+    assert record["stages"]["generator"]["images_seen"] == 32
+    assert SynFundusPipeline.from_pretrained(folder).config.default_guidance_scale == 3.5
+    assert "## Measured" not in card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "message"),
+    [
+        ("generator", "condition_dropout", 0.3, "generator.condition_dropout was 0.1 and is now 0.3"),
+        ("data", "validation_share", 0.2, "data.validation_share was 0.1 and is now 0.2"),
+        ("data", "source", "other", "photographs_sha256 was '[0-9a-f]+' and is now '[0-9a-f]+'"),
+    ],
+)
+def test_what_shapes_the_weights_cannot_change_within_a_run(
+    begun: Path, tmp_path: Path, section: str, name: str, value: object, message: str
+) -> None:
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
+    write_phantom_dataset(tmp_path / "other", 12, 32, np.random.default_rng(1), ["is_amd"])
+    path = write_config(tmp_path, images=16)
+    values = yaml.safe_load(path.read_text())
+    values[section][name] = str(tmp_path / str(value)) if name == "source" else value
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(CheckpointError, match=message):
+        train(load_config(path))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs and a run of one step."""
+    folder = tmp_path_factory.mktemp("begun")
+    phantoms(folder, 12, label_columns=["is_amd"])
+    train(load_config(write_config(folder, images=16)))
+    return folder
 
 
 def test_channels_last_trains_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,13 @@ from training.loop.stopping import StopSignals, TrainingStopped
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
-def start(folder: Path, *launcher: str) -> subprocess.Popen:
+def start(folder: Path, *launcher: str, **variables: str) -> subprocess.Popen:
     """Starts a long run and returns when it trains."""
     command = [sys.executable, *launcher, "-m", "tests.training.loop.tiny", str(folder), "0.01"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | variables
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 200
-    while not (folder / "log.jsonl").exists():
+    while not list(folder.rglob("log.jsonl")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -59,6 +59,18 @@ def test_a_signal_to_one_process_stops_both(tmp_path: Path) -> None:
     assert process.returncode != 0
     assert "stopped by SIGTERM after writing a checkpoint" in errors
     assert len(checkpoints(tmp_path)) == 1
+
+
+def test_nodes_without_a_common_disk_resume_from_the_main_processes_checkpoint(tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "0" / "log.jsonl").unlink(missing_ok=True)
+        process = start(tmp_path, *LAUNCHER, NODE_DISKS="yes")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=100)
+        assert "stopped by SIGTERM after writing a checkpoint" in errors
+    first, second = checkpoints(tmp_path / "0")
+    assert second >= first + 200
+    assert checkpoints(tmp_path / "1") == []
 
 
 def test_a_second_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A run that takes a second: one weight is fitted to the rows' numbers, with every part of the real training loop."""
 
+import os
 import signal
 import sys
 import time
@@ -56,10 +57,12 @@ def make_trainer(folder: Path, module: nn.Module, clipped_apart: tuple[str, ...]
 
 
 if __name__ == "__main__":
+    # `NODE_DISKS` gives every process a folder of its own, as on nodes without a common disk.
+    disk = os.environ.get("RANK", "") if "NODE_DISKS" in os.environ else ""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     module = Line(bad=tuple(int(row) for row in sys.argv[3:]), seconds=float(sys.argv[2]))
     try:
-        make_trainer(Path(sys.argv[1]), module, images=100_000, checkpoint_images=100_000).run()
+        make_trainer(Path(sys.argv[1]) / disk, module, images=100_000, checkpoint_images=100_000).run()
     except TrainingStopped as stopped:
         print(stopped, file=sys.stderr)
         raise SystemExit(stopped.status) from None
