@@ -57,6 +57,11 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
     config = load_config(path)
 
     vae = FundusAutoencoder.from_pretrained(train_autoencoder(config))
+    weights = tmp_path / "run" / "vae" / "diffusion_pytorch_model.safetensors"
+    written = weights.stat().st_mtime_ns
+    train_autoencoder(config)
+    train_autoencoder(config, finish=True)
+    assert weights.stat().st_mtime_ns == written
     log = [json.loads(line) for line in (tmp_path / "run" / "autoencoder" / "log.jsonl").read_text().splitlines()]
     losses = [entry["loss"] for entry in log if "loss" in entry]
     assert losses[-1] < 0.93 * losses[0]  # the residuals add to principal component analysis
