@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from dataset_script.build.folder import BuildFolder, open_build
 from dataset_script.build.record import GenerationRecord
+from dataset_script.build.sample_configs import write_sample_configs
 from dataset_script.build.shard_size import choose_shard_rows, measure_image_bytes
 from dataset_script.card.built_dataset import write_built_card
 from dataset_script.plan.condition_plan import DEFAULT_PLAN, ConditionPlan, Row, load_plan
@@ -103,8 +104,9 @@ def begin_build(
 
 
 def end_build(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> None:
-    """Writes the files that `dataset_script.generate` writes after all shards: the plan and the card."""
+    """Writes the files that `dataset_script.generate` writes after all shards: the plan, the samples and the card."""
     write_text(folder.plan, DEFAULT_PLAN.read_text(encoding="utf-8"))
+    write_sample_configs(folder, plan)
     write_built_card(folder, plan)
 
 

@@ -38,7 +38,8 @@ class Entry:
 class HubServer:
     """A Hub on the loopback interface.
 
-    Use it as a context. `url` is its address, `requests` the record of what was asked; `store`, `accounts` and
+    Use it as a context. `url` is its address, `requests` the record of what was asked, `bytes_sent` the number of bytes
+    in all answers; `store`, `accounts` and
     `faults` can be changed while it runs.
     """
 
@@ -46,6 +47,7 @@ class HubServer:
         root.mkdir(parents=True, exist_ok=True)
         self.store, self.accounts, self.faults = Store(root), Accounts(), Faults()
         self.requests: list[Entry] = []
+        self.bytes_sent = 0
         self.uploads_folder = root / "incoming"
         self.uploads_folder.mkdir(exist_ok=True)
         repositories = Repositories(self.store, self.accounts)
@@ -155,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        self.server_hub.bytes_sent += len(content)
         if fault and fault.what == "cut":
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
