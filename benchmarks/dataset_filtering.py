@@ -42,8 +42,8 @@ def scan(folder: Path, cache: str) -> int:
 
 def use_index(folder: Path, cache: str) -> int:
     """Selects rows in the index and fetches their images; returns the number of images."""
-    index = load_dataset(str(folder), "index", split="train", streaming=True, cache_dir=cache)
-    rows = (row for row in index if row[LABEL] == 1)
+    options = {"split": "train", "streaming": True, "cache_dir": cache}
+    rows = load_dataset(str(folder), "index", filters=[(LABEL, "==", 1)], **options)
     return sum(image.load() is not None for image in fetch_images(folder, rows))
 
 

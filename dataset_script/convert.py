@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
         num_rows=len(release),
         shard_rows=options.shard_rows,
         splits={"train": len(release)},
+        extra_columns=[name for name in release.extra if name != "image"] if options.keep_columns else [],
     )
     folder = open_build(options.out, record)
     missing = folder.missing_shards()
@@ -76,6 +78,10 @@ def _find_rows(options: argparse.Namespace) -> PublishedRelease:
     if problems:
         print(f"Rows with problems are left out. {report(str(options.release), problems, EXAMPLES)}", file=sys.stderr)
         _write_report(options.out, str(options.release), problems)
+    if release.missing:
+        print(f"Missing columns, unknown (-1) in all {len(release):,} rows: {', '.join(release.missing)}.")
+    if release.extra and not options.keep_columns:
+        print(f"Other columns: {', '.join(release.extra)}. Add --keep-columns to keep them as text.")
     return release
 
 
@@ -100,7 +106,8 @@ def _convert_shards(folder: BuildFolder[ConversionRecord], missing: list[Shard],
 def _convert_shard(
     folder: BuildFolder[ConversionRecord], shard: Shard, release: PublishedRelease, progress: tqdm
 ) -> None:
-    schemas = {config: config_features(config).arrow_schema for config in ("default", "labels")}
+    extra = folder.record.extra_columns
+    schemas = {config: config_features(config, extra).arrow_schema for config in ("default", "labels")}
     with folder.locked_shard(shard):
         if folder.manifest(shard) is not None:  # another process built it
             progress.update(shard.rows)
@@ -125,6 +132,7 @@ def _checksum(release: PublishedRelease) -> str:
     replaced, or a zip unpacked, before the conversion is continued."""
     digest = hashlib.sha256(release.idx.tobytes())
     digest.update(release.codes.tobytes())
+    digest.update(json.dumps(release.extra).encode())
     for file in release.files:
         digest.update(f"{PurePosixPath(file.name).name}\n".encode())
     return digest.hexdigest()
@@ -143,9 +151,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "the same command again to continue an interrupted conversion.",
     )
     add = parser.add_argument
-    add("release", type=Path, metavar="RELEASE", help="folder with the CSV file, and folders or zips of PNG files")
+    add(
+        "release",
+        type=Path,
+        metavar="RELEASE",
+        help="folder of the release, see the README for its layouts",
+    )
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the dataset")
     add("--shard-rows", type=int, default=SHARD_ROWS, metavar="N", help="rows per Parquet shard (%(default)s)")
+    add("--keep-columns", action="store_true", help="keep other columns of the annotation as text")
     add("--skip-problems", action="store_true", help="leave out rows with a problem, such as a missing file")
     return parser.parse_args(arguments)
 

@@ -3,8 +3,7 @@
 A rare finding is spread evenly over a dataset, so a filter on the images reads almost every row group. The index is
 small; with it, only the bytes of the selected images are read:
 
-    index = load_dataset("ORG/synfundus-1m", "index", split="train")
-    rows = index.filter(lambda value: value == 1, input_columns="is_rvo")
+    rows = load_dataset("ORG/synfundus-1m", "index", split="train", filters=[("is_rvo", "==", 1)])
     for row, image in zip(rows, fetch_images("ORG/synfundus-1m", rows)):
         ...
 

@@ -6,6 +6,8 @@ nothing beyond `datasets` and the labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import datasets
 
 from pipeline_synfundus.labels import CONDITION_LABELS
@@ -29,8 +31,8 @@ def features(images: bool = True) -> datasets.Features:
     return datasets.Features(columns)
 
 
-def config_features(config: str) -> datasets.Features:
-    """Returns the columns of a configuration.
+def config_features(config: str, extra: Sequence[str] = ()) -> datasets.Features:
+    """Returns the columns of a configuration; `extra` are further columns of text, which `index` does not have.
 
     `index` has the labels and, for each row, the Parquet file with its image (`file`, relative to the dataset's folder)
     and the byte range of the image file in it (`offset`, `size`). So a reader can fetch single images.
@@ -38,7 +40,9 @@ def config_features(config: str) -> datasets.Features:
     if config == "index":
         place = {"file": datasets.Value("string"), "offset": datasets.Value("int64"), "size": datasets.Value("int64")}
         return datasets.Features({**features(images=False), **place})
-    return features(images=config != "labels")
+    return datasets.Features(
+        {**features(images=config != "labels"), **{name: datasets.Value("string") for name in extra}}
+    )
 
 
 def config_folder(config: str) -> str:

@@ -30,9 +30,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 # datasets 3.6 copies this file alone to its cache, and checks that the modules imported here can be imported.
-from dataset_script.published_release.annotation import find_annotation  # From: the/path/of/a/synfundus/clone
-from dataset_script.published_release.image_files import SIZE
-from dataset_script.published_release.source import SHARD_ROWS, PublishedRelease, load_release
+from dataset_script.published_release.image_content import SIZE  # From: the/path/of/a/synfundus/clone
+from dataset_script.published_release.source import SHARD_ROWS, PublishedRelease, load_release, release_tables
 from dataset_script.schema import ROW_GROUP, SAMPLES, SPLITS, config_features, config_folder
 
 DESCRIPTION = f"Synthetic retinal fundus images, {SIZE[0]}x{SIZE[1]} pixels as published, with fifteen labels each."
@@ -98,12 +97,13 @@ class SynFundus1M(datasets.ArrowBasedBuilder):
 
 
 def _parquet_files(folder: str, config: str) -> list[str]:
-    """Returns the Parquet files of a built dataset; an empty list for a copy of the release.
+    """Returns the Parquet files of a built dataset, which has the folder `labels`; none for a copy of the release.
 
     Raises:
         ValueError: if the build is not complete, or the folder does not have the configuration.
     """
-    files = sorted(glob.glob(os.path.join(glob.escape(folder), config_folder(config), "*.parquet")))
+    built = os.path.isdir(os.path.join(folder, config_folder("labels")))
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), config_folder(config), "*.parquet"))) if built else []
     if files and not os.path.exists(os.path.join(folder, "README.md")):
         raise ValueError(f"{folder} has no README.md: its build is not finished. Run the command that began it again")
     if not files and config not in ("default", "labels"):
@@ -120,7 +120,7 @@ def _parquet_tables(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
 def _fingerprint(folder: str, config: str) -> str:
     """Returns a checksum of the paths, sizes and times of the folder's tables."""
     digest = hashlib.sha256(folder.encode())
-    for file in _parquet_files(folder, config) or [find_annotation(folder)]:
+    for file in _parquet_files(folder, config) or release_tables(folder):
         status = os.stat(file)
         digest.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

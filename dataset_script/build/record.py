@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -35,11 +35,13 @@ class BuildRecord:
         num_rows: rows of the dataset.
         shard_rows: rows of a shard; the last shard of a split may be shorter.
         splits: rows of each split.
+        extra_columns: columns besides those of `schema.features`, kept as text.
     """
 
     num_rows: int
     shard_rows: int
     splits: dict[str, int]
+    extra_columns: list[str] = field(default_factory=list)
 
     @property
     def shards(self) -> list[Shard]:

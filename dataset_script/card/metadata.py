@@ -49,7 +49,8 @@ def card_metadata(folder: BuildFolder[Any], samples: bool = False) -> DatasetCar
             described[config] = {split: [facts] for split, facts in (sample_manifest(folder, config) or {}).items()}
     configs = {config: {"data_files": _data_files(config, list(splits))} for config, splits in described.items()}
     MetadataConfigs({**configs, "default": {**configs["default"], "default": True}}).to_dataset_card_data(data)
-    infos = {config: _info(config, splits) for config, splits in described.items()}
+    extra = folder.record.extra_columns
+    infos = {config: _info(config, splits, extra) for config, splits in described.items()}
     DatasetInfosDict(infos).to_dataset_card_data(data)
     return data
 
@@ -75,12 +76,12 @@ def _split_files(folder: BuildFolder[Any], config: str) -> dict[str, Files]:
     return files
 
 
-def _info(config: str, splits: dict[str, Files]) -> DatasetInfo:
+def _info(config: str, splits: dict[str, Files], extra: list[str]) -> DatasetInfo:
     sizes = {split: sum(file["arrow_bytes"] for file in files) for split, files in splits.items()}
     rows = {split: sum(file["rows"] for file in files) for split, files in splits.items()}
     infos = {split: SplitInfo(split, num_bytes=sizes[split], num_examples=rows[split]) for split in splits}
     return DatasetInfo(
-        features=config_features(config),
+        features=config_features(config, extra),
         splits=SplitDict(infos),
         download_size=sum(file["bytes"] for files in splits.values() for file in files),
         dataset_size=sum(sizes.values()),

@@ -1,8 +1,8 @@
-"""The annotation of the published SynFundus-1M release: one CSV file, read with a list of all its problems.
+"""The annotation of a copy of the published release: the rows of a table, read with a list of all problems.
 
-It has the columns `idx` or `file_name`, the fifteen labels, and optionally `eye_side`; other columns are ignored.
-Without `idx`, rows are numbered from 0. Labels are read as published: -1 or an empty cell is unknown, and the rules
-between labels are not applied.
+It has the columns `idx` or `file_name` and the labels. Without `idx`, or if `idx` holds the names of image files, rows
+are numbered from 0. Labels are numbers or the names of their values; -1, an empty cell and a missing column mean
+unknown. The rules between labels are not applied. Other columns are kept as text.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES, UNKNOWN, ConditionError, parse_value
+from pipeline_synfundus.labels import (
+    CONDITION_NAMES,
+    LABEL_NAMES,
+    UNKNOWN,
+    ConditionError,
+    get_label,
+    parse_value,
+)
 
 from ..schema import LARGEST_IDX
+from .image_content import SUFFIXES
 
 ANNOTATION = "SynFundus-1M_annotation.csv"
 EXAMPLES = 5  # of each kind of problem in an error message
@@ -63,14 +71,16 @@ def report(folder: str, problems: Iterable[Problem], examples: int | None = None
 
 @dataclass
 class Annotation:
-    """The rows of the CSV file, in file order, as columns.
+    """The rows of a table, in their order, as columns.
 
     Attributes:
         path: path of the file.
         lines: the line number of each row, counted from 1.
         idx: the number of each row; -1 for an invalid one.
         codes: the label values, row after row, each in the order of `CONDITION_NAMES`, -1 for unknown.
-        names: the values of `file_name`, "" for an invalid one; an empty list if the file has no such column.
+        names: the file names of the images, "" for an invalid one; an empty list if the table has none.
+        missing: the condition labels without a column: they are unknown in all rows.
+        extra: the columns that are neither labels nor `idx` nor `file_name`, as text, by name.
         bad: positions of the rows with a problem.
         problems: all problems.
     """
@@ -80,6 +90,8 @@ class Annotation:
     idx: array[int] = field(default_factory=lambda: array("q"))
     codes: array[int] = field(default_factory=lambda: array("b"))
     names: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    extra: dict[str, list[str]] = field(default_factory=dict)
     bad: set[int] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
@@ -90,6 +102,11 @@ class Annotation:
         """Adds a problem of a row."""
         self.bad.add(row)
         self.problems.append(Problem(kind, f"line {self.lines[row]}: {what}"))
+
+
+def has_csv_file(folder: str) -> bool:
+    """Returns whether there is a CSV file in a folder."""
+    return os.path.isdir(folder) and any(name.lower().endswith(".csv") for name in os.listdir(folder))
 
 
 def find_annotation(folder: str) -> str:
@@ -108,7 +125,8 @@ def find_annotation(folder: str) -> str:
         return os.path.join(folder, tables[0])
     found = f"; there are {', '.join(tables)}" if tables else ""
     raise PublishedReleaseError(
-        folder, [Problem("missing annotations", f"{ANNOTATION}, or a single other CSV file{found}")]
+        folder,
+        [Problem("missing annotations", f"{ANNOTATION}, a single other CSV file, or Parquet files with images{found}")],
     )
 
 
@@ -118,31 +136,49 @@ def read_annotation(path: str) -> Annotation:
     Raises:
         PublishedReleaseError: if it is not a CSV file, has no rows, or lacks columns.
     """
-    annotation = Annotation(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
-            parse = _RowParser(header, annotation)
-            for cells in reader:
-                if cells:  # a blank line has none
-                    parse(reader.line_num, cells)
+            # A blank line has no cells.
+            return parse_annotation(path, header, ((reader.line_num, cells) for cells in reader if cells))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PublishedReleaseError(path, [Problem("unreadable annotations", str(error))]) from None
+
+
+def parse_annotation(
+    path: str, header: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], images_in_rows: bool = False
+) -> Annotation:
+    """Returns the annotation in a table of text; problems of its rows are in its `problems`.
+
+    Args:
+        path: path of the table, for messages.
+        header: the names of the columns.
+        rows: the number of each line and its cells.
+        images_in_rows: whether the rows hold their images, so that they need no names.
+
+    Raises:
+        PublishedReleaseError: if the table has no rows, or lacks columns.
+    """
+    annotation = Annotation(path)
+    _check_header(path, header, images_in_rows)
+    annotation.missing = [name for name in CONDITION_NAMES if name not in header]
+    parse = _RowParser(header, annotation)
+    for line, cells in rows:
+        parse(line, cells)
     if not len(annotation) and not annotation.problems:
         raise PublishedReleaseError(path, [Problem("missing rows", "there is no row below the line of the columns")])
     _find_repeated_idx(annotation)
     return annotation
 
 
-def _check_header(path: str, header: list[str]) -> None:
-    missing = [name for name in LABEL_NAMES if name not in header]
-    problems = [Problem("missing columns", name) for name in missing]
-    if "idx" not in header and "file_name" not in header:
+def _check_header(path: str, header: Sequence[str], images_in_rows: bool) -> None:
+    problems = []
+    if not any(name in header for name in LABEL_NAMES):
+        problems += [Problem("missing columns", name) for name in LABEL_NAMES]
+    if not images_in_rows and "idx" not in header and "file_name" not in header:
         problems.append(Problem("missing columns", "idx or file_name"))
-    used = ("idx", "file_name", *CONDITION_NAMES)
-    problems += [Problem("repeated columns", name) for name in used if header.count(name) > 1]
+    problems += [Problem("repeated columns", name) for name in dict.fromkeys(header) if header.count(name) > 1]
     if problems:
         raise PublishedReleaseError(path, problems)
 
@@ -155,18 +191,22 @@ class _Codes(dict[str, int]):
         self.label = label
 
     def __missing__(self, text: str) -> int:
-        self[text] = parse_value(self.label, _number(text))
+        self[text] = parse_value(self.label, _value(self.label, text))
         return self[text]
 
 
 class _RowParser:
     """Adds rows to an annotation."""
 
-    def __init__(self, header: list[str], annotation: Annotation) -> None:
+    def __init__(self, header: Sequence[str], annotation: Annotation) -> None:
         self.annotation = annotation
         self.columns = {name: header.index(name) for name in header}
         self.width = len(header)
         self.codes = [(self.columns.get(name), _Codes(name)) for name in CONDITION_NAMES]
+        self.extra = [name for name in header if name not in ("idx", "file_name", *CONDITION_NAMES)]
+        annotation.extra.update({name: [] for name in self.extra})
+        self.idx = self.columns.get("idx")
+        self.name = self.columns.get("file_name")
 
     def __call__(self, line: int, cells: Sequence[str]) -> None:
         annotation, row = self.annotation, len(self.annotation)
@@ -174,14 +214,18 @@ class _RowParser:
             text = f"line {line}: {len(cells)} cells; allowed are {self.width}, one a column"
             annotation.problems.append(Problem("bad lines", text))
             return
+        if row == 0 and self.idx is not None and is_image_name(cells[self.idx]):
+            self.name, self.idx = self.idx if self.name is None else self.name, None
         annotation.lines.append(line)
-        annotation.idx.append(self._parse_idx(row, cells) if "idx" in self.columns else row)
+        annotation.idx.append(row if self.idx is None else self._parse_idx(row, cells[self.idx].strip()))
         annotation.codes.extend([self._parse_label(row, cells, position, codes) for position, codes in self.codes])
-        if "file_name" in self.columns:
-            annotation.names.append(self._parse_name(row, cells))
+        for name in self.extra:
+            annotation.extra[name].append(cells[self.columns[name]])
+        if self.name is not None:
+            annotation.names.append(self._parse_name(row, cells[self.name].strip()))
 
     def _parse_label(self, row: int, cells: Sequence[str], position: int | None, codes: _Codes) -> int:
-        if position is None:  # only the eye side may be left out
+        if position is None:  # the table has no such column
             return UNKNOWN
         try:
             return codes[cells[position]]
@@ -189,25 +233,38 @@ class _RowParser:
             self.annotation.add_problem(row, "bad values", str(error))
             return UNKNOWN
 
-    def _parse_idx(self, row: int, cells: Sequence[str]) -> int:
-        text = cells[self.columns["idx"]].strip()
+    def _parse_idx(self, row: int, text: str) -> int:
         if text.isdecimal() and int(text) <= LARGEST_IDX:
             return int(text)
         self.annotation.add_problem(row, "bad values", f"idx is {text!r}; allowed are integers of 0 or more")
         return UNKNOWN
 
-    def _parse_name(self, row: int, cells: Sequence[str]) -> str:
-        text = cells[self.columns["file_name"]].strip()
-        if text.lower().endswith(".png"):
+    def _parse_name(self, row: int, text: str) -> str:
+        if is_image_name(text):
             return text
-        self.annotation.add_problem(row, "bad values", f"file_name is {text!r}; allowed are names of PNG files")
+        allowed = "allowed are names of PNG and JPEG files"
+        self.annotation.add_problem(row, "bad values", f"file_name is {text!r}; {allowed}")
         return ""
 
 
-def _number(text: str) -> Any:
-    """Returns a cell as a value for `parse_value`: None if it is empty, a number, or else the text."""
+def is_image_name(text: str) -> bool:
+    """Returns whether a text is the name of an image file."""
+    return text.strip().lower().endswith(SUFFIXES)
+
+
+def _value(label: str, text: str) -> Any:
+    """Returns a cell as a value for `parse_value`: None if it is empty, a number, or else the text.
+
+    Text may be the name of a value, such as "severe NPDR" or "present", or a truth value of a label with two values.
+    """
+    known = {name.lower(): value for value, name in enumerate(get_label(label).values)}
+    if len(known) == 2:
+        known |= {"false": 0, "true": 1}
+    stripped = text.strip().lower()
+    if stripped in known:
+        return known[stripped]
     try:
-        return float(text) if text.strip() else None
+        return float(stripped) if stripped not in ("", "unknown") else None
     except ValueError:
         return text
 

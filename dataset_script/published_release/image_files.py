@@ -11,22 +11,17 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
-SIZE = (512, 512)  # pixels, width and height of every image of the release
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from .image_content import SUFFIXES, ImageError, check_image
+
 # The fixed part of the header of a file in a zip: its signature, and the lengths of its name and extra field
 # (PKWARE's APPNOTE.TXT, 4.3.7).
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 ENCRYPTED = 0x1  # flag of a file in a zip
-
-
-class ImageError(ValueError):
-    """An image cannot be used. The message says why, without the name of the image."""
 
 
 class Member(NamedTuple):
@@ -66,26 +61,22 @@ class ImageFile(NamedTuple):
         return re.sub(r"\.zip/", "/", self.name, flags=re.IGNORECASE)
 
     def read(self) -> bytes:
-        """Returns the bytes of the image file, after checking that it is an intact PNG file of 512x512 pixels.
-
-        The pixels are not decoded.
+        """Returns the bytes of the image file after checking them, see `check_image`.
 
         Raises:
-            ImageError: if it is not such a file, or cannot be read.
+            ImageError: if it cannot be used or read.
         """
         try:
             with open(self.path, "rb") as file:
                 data = file.read() if self.member is None else _read_member(file, self.member, self.size)
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}") from None
-        size = png_size(data)
-        if size != SIZE:
-            raise ImageError(f"has {size[0]}x{size[1]} pixels; allowed are {SIZE[0]}x{SIZE[1]}")
+        check_image(data)
         return data
 
 
 def find_images(folder: str) -> tuple[list[ImageFile], dict[str, str]]:
-    """Finds the PNG files in a folder, its subfolders and their zip files, except hidden ones.
+    """Finds the PNG and JPEG files in a folder, its subfolders and their zip files, except hidden ones.
 
     Returns:
         The images, in a deterministic order, and the unreadable folders and zips: path to reason.
@@ -102,12 +93,12 @@ def find_images(folder: str) -> tuple[list[ImageFile], dict[str, str]]:
             for name in sorted(names):
                 path = os.path.join(place, name)
                 suffix = os.path.splitext(name)[1].lower()
-                if _is_hidden(name) or suffix not in (".png", ".zip"):
+                if _is_hidden(name) or suffix not in (*SUFFIXES, ".zip"):
                     continue
                 below = os.path.relpath(path, folder).replace(os.sep, "/")
                 try:
                     found = (
-                        [ImageFile(below, path, os.path.getsize(path))] if suffix == ".png" else _in_zip(path, below)
+                        [ImageFile(below, path, os.path.getsize(path))] if suffix != ".zip" else _in_zip(path, below)
                     )
                 except (OSError, ImageError, zipfile.BadZipFile, NotImplementedError) as error:
                     unreadable[path] = str(error)
@@ -117,46 +108,12 @@ def find_images(folder: str) -> tuple[list[ImageFile], dict[str, str]]:
     return images, unreadable
 
 
-def png_size(data: bytes) -> tuple[int, int]:
-    """Returns width and height of a PNG file, in pixels.
-
-    Verifies the checksums of all chunks, so that truncated and damaged files are found; decodes no pixels. See
-    section 5 of the PNG specification, https://www.w3.org/TR/png/.
-
-    Raises:
-        ImageError: if it is not an intact PNG file.
-    """
-    if not data.startswith(PNG_SIGNATURE):
-        raise ImageError("is empty" if not data else "is not a PNG file")
-    size = (0, 0)
-    for kind, content, crc in _chunks(memoryview(data)):
-        if zlib.crc32(content, zlib.crc32(kind)) != crc:
-            raise ImageError(f"is damaged: wrong checksum in its chunk {kind!r}")
-        if kind == b"IHDR" and len(content) == 13:
-            size = struct.unpack_from(">II", content)
-        if kind == b"IEND":
-            return size
-    raise ImageError("is truncated")
-
-
-def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
-    """Yields type, content and checksum of each complete chunk of a PNG file."""
-    start = len(PNG_SIGNATURE)
-    while start + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        end = start + 12 + length
-        if end > len(data):
-            return
-        yield kind, data[start + 8 : end - 4], struct.unpack_from(">I", data, end - 4)[0]
-        start = end
-
-
 def _in_zip(path: str, below: str) -> list[ImageFile]:
     """Returns the images in a zip, sorted by name."""
     images = []
     with zipfile.ZipFile(path) as file:
         for info in sorted(file.infolist(), key=lambda info: info.filename):
-            if not info.filename.lower().endswith(".png") or any(map(_is_hidden, info.filename.split("/"))):
+            if not info.filename.lower().endswith(SUFFIXES) or any(map(_is_hidden, info.filename.split("/"))):
                 continue
             if info.flag_bits & ENCRYPTED:
                 raise ImageError(f"holds an encrypted image, {info.filename}")

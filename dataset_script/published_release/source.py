@@ -1,7 +1,8 @@
-"""The published SynFundus-1M release as downloaded: its annotation beside folders or zips of PNG files.
+"""A copy of the published SynFundus-1M release: a CSV file beside folders or zips of images, or Parquet files.
 
-The image of a row is the one that `file_name` names, in any folder or zip. Without such a column it is `{idx}.png`,
-with or without leading zeros. All problems are found before any image is read, and reported in one error.
+With a CSV file, the image of a row is the one that `file_name` (or text in `idx`) names, in any folder or zip, even if
+its suffix differs. Without names it is `{idx}.png`, with or without leading zeros. All problems are found before any
+image is read, and reported in one error.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ import pyarrow as pa
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
 
 from ..schema import ROW_GROUP
-from .annotation import Annotation, Problem, PublishedReleaseError, find_annotation, read_annotation
-from .image_files import ImageError, ImageFile, find_images
+from .annotation import (
+    Annotation,
+    Problem,
+    PublishedReleaseError,
+    find_annotation,
+    has_csv_file,
+    read_annotation,
+)
+from .image_content import ImageError
+from .image_files import ImageFile, find_images
+from .parquet_copy import ParquetImage, find_parquet_files, read_parquet_copy
 
 SHARD_ROWS = 1000  # rows of a shard: the unit of work of a process, 400 MB of images
 
@@ -32,19 +42,24 @@ class PublishedRelease:
         folder: the release's folder.
         idx: the numbers of the rows; shape (rows,), int64.
         codes: label values in the order of `CONDITION_NAMES`, -1 for unknown; shape (rows, 16), int8.
-        files: the rows' images.
+        files: the images of the rows.
+        missing: the condition labels without a column: they are unknown in all rows.
+        extra: the other columns of the annotation as text, by name.
     """
 
     folder: str
     idx: np.ndarray
     codes: np.ndarray
-    files: list[ImageFile]
+    files: list[ImageFile | ParquetImage]
+    missing: list[str]
+    extra: dict[str, list[str]]
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, rows: slice) -> PublishedRelease:
-        return PublishedRelease(self.folder, self.idx[rows], self.codes[rows], self.files[rows])
+        extra = {name: values[rows] for name, values in self.extra.items()}
+        return PublishedRelease(self.folder, self.idx[rows], self.codes[rows], self.files[rows], self.missing, extra)
 
     def split(self, size: int) -> list[PublishedRelease]:
         """Returns the rows in parts of `size` rows; the last part may be shorter."""
@@ -71,6 +86,7 @@ class PublishedRelease:
         """Returns all rows as a table. Unusable images are added to the problems, and null in the table."""
         labels = zip(CONDITION_NAMES, self.codes.T.astype(np.int64), strict=True)
         columns = {"idx": pa.array(self.idx), **{name: pa.array(codes) for name, codes in labels}}
+        columns |= {name: pa.array(values, pa.string()) for name, values in self.extra.items() if name not in columns}
         if "image" in schema.names:
             images = pa.array((self._read_image(row, problems) for row in range(len(self))), pa.binary())
             names = pa.array([PurePosixPath(file.name).name for file in self.files], pa.string())
@@ -97,22 +113,39 @@ def load_release(folder: str) -> PublishedRelease:
     return release
 
 
+def release_tables(folder: str) -> list[str]:
+    """Returns the tables of a release: its CSV file, or else its Parquet files with images.
+
+    Raises:
+        PublishedReleaseError: if there are none.
+    """
+    return ([] if has_csv_file(folder) else find_parquet_files(folder)) or [find_annotation(folder)]
+
+
 def scan_release(folder: str) -> tuple[PublishedRelease, list[Problem]]:
     """Returns the rows of a release without problems, and all problems.
 
     Raises:
         PublishedReleaseError: if there is no annotation with the required columns.
     """
-    annotation = read_annotation(find_annotation(folder))
-    images, unreadable = find_images(folder)
-    annotation.problems += [Problem("unreadable files", f"{path}: {why}") for path, why in unreadable.items()]
-    found = _match(annotation, images)
+    tables = release_tables(folder)
+    images: Sequence[ImageFile | ParquetImage]
+    if tables[0].endswith(".parquet"):
+        annotation, images = read_parquet_copy(folder, tables)
+        found = dict(enumerate(range(len(images))))
+    else:
+        annotation = read_annotation(tables[0])
+        images, unreadable = find_images(folder)
+        annotation.problems += [Problem("unreadable files", f"{path}: {why}") for path, why in unreadable.items()]
+        found = _match(annotation, images)
     good = [row for row in range(len(annotation)) if row not in annotation.bad]
     release = PublishedRelease(
         folder,
         np.array(annotation.idx, np.int64)[good],
         np.array(annotation.codes, np.int8).reshape(-1, len(CONDITION_NAMES))[good],
         [images[found[row]] for row in good],
+        annotation.missing,
+        {name: [values[row] for row in good] for name, values in annotation.extra.items()},
     )
     return release, annotation.problems
 
@@ -139,7 +172,10 @@ def _match(annotation: Annotation, images: Sequence[ImageFile]) -> dict[int, int
                 annotation.add_problem(
                     row, "shared files", f"{wanted} is also the image of line {annotation.lines[first]}"
                 )
-    annotation.problems += [Problem("extra files", images[image].name) for image in sorted(extra)]
+    # Pictures of another format than those of the rows, such as a preview, are no images of the release.
+    suffixes = {_suffix(images[image].name) for image in row_of}
+    names = [images[image].name for image in sorted(extra)]
+    annotation.problems += [Problem("extra files", name) for name in names if not suffixes or _suffix(name) in suffixes]
     return {row: image for image, row in row_of.items()}
 
 
@@ -148,7 +184,7 @@ Candidates = Iterator[tuple[str, list[int]]]
 
 
 def _find_by_name(annotation: Annotation, images: Sequence[ImageFile]) -> Candidates:
-    """`file_name` is a path relative to the release's folder, or the end of such a path."""
+    """`file_name` is a path relative to the release's folder, or the end of such a path. Its suffix may differ."""
     names = [posixpath.normpath(given.replace("\\", "/")).lstrip("/") for given in annotation.names]
     lengths = {name.count("/") + 1 for name in names}
     by_end: dict[str, list[int]] = defaultdict(list)
@@ -156,11 +192,17 @@ def _find_by_name(annotation: Annotation, images: Sequence[ImageFile]) -> Candid
         parts = image.unpacked_name.split("/")
         for length in lengths:
             if length <= len(parts):
-                by_end["/".join(parts[-length:])].append(position)
+                end = "/".join(parts[-length:])
+                by_end[end].append(position)
+                by_end[f"{posixpath.splitext(end)[0]}.*"].append(position)
     for given, name in zip(annotation.names, names, strict=True):
-        candidates = by_end.get(name, [])
+        candidates = by_end.get(name) or by_end.get(f"{posixpath.splitext(name)[0]}.*", []) if given else []
         exact = [position for position in candidates if images[position].unpacked_name == name]
         yield given, exact or candidates
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower().replace(".jpeg", ".jpg")
 
 
 def _find_by_idx(annotation: Annotation, images: Sequence[ImageFile]) -> Candidates:

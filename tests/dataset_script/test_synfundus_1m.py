@@ -177,7 +177,7 @@ said = {
     "grades": datasets.load_dataset(**script).features["dr_grade"].names,
 }
 try:
-    datasets.load_dataset(**{**script, "data_dir": converted + "/data"})
+    datasets.load_dataset(**{**script, "data_dir": converted + "/labels"})
 except ValueError as error:
     said["error"] = str(error)
 print(json.dumps(said))

@@ -151,12 +151,12 @@ def test_all_problems_are_listed_before_an_image_is_read(tmp_path, monkeypatch):
 
 
 def test_wrong_file_names_are_listed(tmp_path):
-    names = ["a.png", "a.png", "b.jpg", "", "../c.png", "00/d.png"]
+    names = ["a.png", "a.png", "b.gif", "", "../c.png", "00/d.png"]
     write_annotation(tmp_path, [{"file_name": name, **labels(idx)} for idx, name in enumerate(names)])
     write_images(tmp_path, {"a.png": png(0), "01/d.png": png(1)})
     assert refused(tmp_path).problems == [
-        Problem("bad values", "line 4: file_name is 'b.jpg'; allowed are names of PNG files"),
-        Problem("bad values", "line 5: file_name is ''; allowed are names of PNG files"),
+        Problem("bad values", "line 4: file_name is 'b.gif'; allowed are names of PNG and JPEG files"),
+        Problem("bad values", "line 5: file_name is ''; allowed are names of PNG and JPEG files"),
         Problem("shared files", "line 3: a.png is also the image of line 2"),
         Problem("missing files", "line 6: ../c.png"),
         Problem("missing files", "line 7: 00/d.png"),
@@ -183,10 +183,10 @@ HEADER = ",".join(["idx", *LABEL_NAMES])
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, f"missing annotations:\n  {ANNOTATION}, or a single other CSV file"),
+        ({}, f"missing annotations:\n  {ANNOTATION}, a single other CSV file, or Parquet files with images"),
         ({"a.csv": HEADER, "b.csv": HEADER}, "there are a.csv, b.csv"),
         ({ANNOTATION: ""}, "16 missing columns"),
-        ({ANNOTATION: HEADER.replace("is_dme,", "is_edema,")}, "missing columns:\n  is_dme"),
+        ({ANNOTATION: "idx,file_name,eye_side"}, "15 missing columns"),
         ({ANNOTATION: HEADER.replace("idx", "index")}, "missing columns:\n  idx or file_name"),
         ({ANNOTATION: HEADER + ",is_gc"}, "repeated columns:\n  is_gc"),
         ({ANNOTATION: HEADER + "\n\n"}, "there is no row below the line of the columns"),
@@ -227,11 +227,11 @@ def spoil(content: bytes) -> bytes:
 
 def test_all_bad_images_are_listed_after_all_were_read(tmp_path):
     bad = {
-        "0.png": (b"GIF89a", "is not a PNG file"),
+        "0.png": (b"GIF89a", "is neither a PNG nor a JPEG file"),
         "1.png": (png(1)[:-20], "is truncated"),
         "2.png": (spoil(png(2)), "is damaged: wrong checksum in its chunk b'IDAT'"),
         "3.png": (png(3, (512, 256)), "has 512x256 pixels; allowed are 512x512"),
-        "a.zip/4.png": (b"GIF89a", "is not a PNG file"),
+        "a.zip/4.png": (b"GIF89a", "is neither a PNG nor a JPEG file"),
     }
     write_annotation(tmp_path, [{"idx": idx, **labels(idx)} for idx in range(6)])
     write_images(tmp_path, {name: content for name, (content, _) in bad.items()} | {"5.png": png(5)})
