@@ -68,10 +68,17 @@ def reading_targets(result: Result) -> list[Target]:
     return [*lines, (what, f"{access['ratio']:.2f}", "0.50", access["ratio"] >= 0.5)]
 
 
+def filtering_targets(result: Result) -> list[Target]:
+    """The targets of `dataset_filtering`."""
+    ratio, what = result["index"]["bytes_per_wanted_byte"], f"bytes read for the rows with {result['label']}"
+    return [(f"{what}, against the bytes of their images", f"{ratio:.2f}", "1.50", ratio <= 1.5)]
+
+
 TARGETS: dict[str, Callable[[Result], list[Target]]] = {
     "dataset_build": build_targets,
     "dataset_memory": memory_targets,
     "dataset_reading": reading_targets,
+    "dataset_filtering": filtering_targets,
 }
 
 
@@ -130,6 +137,24 @@ def reading(results: Sequence[Result]) -> str:
         rates += [streaming["rows"]["peer_per_second"], access["per_second"], access["peer_per_second"]]
         rows.append([str(result["pixels"]), f"{result['labels']['rows']:,}", *(f"{rate:,.0f}" for rate in rates)])
     head = "pixels | rows | streamed rows/s | streamed images/s | decoded from a list/s | random rows/s | in order/s"
+    return table(head, rows)
+
+
+def filtering(results: Sequence[Result]) -> str:
+    """Returns the table of reading the rows with a rare finding."""
+    head = "rows | of them found | way | MB read | per byte of their images | seconds"
+    rows = [
+        [
+            f"{result['rows_of_split']:,}",
+            f"{result['rows_found']:,}",
+            name,
+            f"{result[way]['bytes'] / 1e6:.1f}",
+            f"{result[way]['bytes_per_wanted_byte']:.2f}",
+            f"{result[way]['seconds']:.1f}",
+        ]
+        for result in of(results, "dataset_filtering")
+        for way, name in (("index", "index and byte ranges"), ("scan", "filter on the images"))
+    ]
     return table(head, rows)
 
 
@@ -227,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page")
     options = parser.parse_args(arguments)
     results = [json.loads(file.read_text(encoding="utf-8")) for file in options.results]
-    parts = (targets, builds, memory, labels, reading, peers, formats, commands)
+    parts = (targets, builds, memory, labels, reading, filtering, peers, formats, commands)
     section = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         {part.__name__: part(results) for part in parts}
     )

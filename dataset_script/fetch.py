@@ -3,7 +3,8 @@
 A rare finding is spread evenly over a dataset, so a filter on the images reads almost every row group. The index is
 small; with it, only the bytes of the selected images are read:
 
-    rows = load_dataset("ORG/synfundus-1m", "index", split="train", filters=[("is_rvo", "==", 1)])
+    index = load_dataset("ORG/synfundus-1m", "index", split="train", streaming=True, filters=[("is_rvo", "==", 1)])
+    rows = list(index)
     for row, image in zip(rows, fetch_images("ORG/synfundus-1m", rows)):
         ...
 

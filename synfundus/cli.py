@@ -36,6 +36,7 @@ GROUPS = {
         "generate": Command("dataset_script.generate", "generate a labelled dataset from a plan and a model"),
         "verify": Command("dataset_script.verify", "check a generated dataset: every shard, row and image"),
         "convert": Command("dataset_script.convert", "convert the published SynFundus-1M to Parquet"),
+        "export": Command("dataset_script.export", "export a dataset to WebDataset tars"),
         "contact-sheet": Command("dataset_script.contact_sheet", "draw a sheet of samples from a dataset"),
     },
     "training": {
