@@ -229,7 +229,7 @@ def test_a_missing_card_is_written_again(dataset_dir, build_arguments, tmp_path)
         ("--num-rows", "41", "num_rows was 40, now it is 41"),
         ("--shard-rows", "20", "shard_rows was 16, now it is 20"),
         ("--num-inference-steps", "3", "num_inference_steps was 2, now it is 3"),
-        ("--guidance-scale", "1.5", "guidance_scale was 2.0, now it is 1.5"),
+        ("--guidance-scale", "1.5", "guidance_scale was 2.5, now it is 1.5"),
         ("--image-format", "webp", "image_format was png, now it is webp"),
         ("--dtype", "bfloat16", "dtype was float32, now it is bfloat16"),
     ],

@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from dataset_script import verify
-from dataset_script.build.image_generator import Sampling, choose_devices, find_model, load_generator
+from dataset_script.build.image_generator import choose_devices, choose_sampling, find_model, load_generator
 from dataset_script.cluster import BuildShard, begun_shards
 from dataset_script.errors import BuildError
 from dataset_script.generate import main
@@ -57,7 +57,8 @@ def test_a_task_with_another_model_or_number_of_tasks_is_refused(build_arguments
 
 def test_the_source_gives_the_pixels_of_the_pipeline(tiny_pipeline_dir):
     rows = [load_plan().row(idx) for idx in (0, 7, 12)]
-    source = load_generator(find_model(str(tiny_pipeline_dir)), Sampling(2, 2.0, "float32"), "cpu")
+    model = find_model(str(tiny_pipeline_dir))
+    source = load_generator(model, choose_sampling(model, 2, None, "float32"), "cpu")
     pipeline = DiffusionPipeline.from_pretrained(tiny_pipeline_dir, trust_remote_code=True)
     images = pipeline(
         [row.condition for row in rows], generator=[row.noise_seed for row in rows], num_inference_steps=2
