@@ -2,13 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.warm_python import WarmPython
 from training.configuration.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -21,32 +21,36 @@ def snippets(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def run(command: list[str], folder: Path) -> str:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+Run = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the relative paths of the README exist, with a small dataset as of `make demo`."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs Python in a folder where the README's relative paths exist, with a small dataset as of `make demo`."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline_synfundus", "dataset_script"):
-        shutil.copytree(ROOT / name, folder / name)
-    demo = ["-m", "dataset_script.generate", "--num-rows", "3", "--num-inference-steps", "2", "--out", "synfundus-1m"]
-    run([sys.executable, *demo], folder)
-    return folder
+    for name in ("pipeline_synfundus", "dataset_script", "synfundus"):
+        (folder / name).symlink_to(ROOT / name)
+    python = WarmPython(os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")})
+
+    def run_python(*arguments: str) -> str:
+        done = subprocess.run([python.path, *arguments], cwd=folder, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    demo = ["--num-rows", "3", "--num-inference-steps", "2", "--out", "synfundus-1m"]
+    run_python("-m", "dataset_script.generate", *demo)
+    yield run_python
+    python.close()
 
 
 @pytest.mark.parametrize("snippet", snippets(README, "python"), ids=lambda text: text.splitlines()[0][:40])
-def test_a_python_snippet_of_the_readme_runs_as_printed(clone: Path, snippet: str) -> None:
-    run([sys.executable, "-c", snippet], clone)
+def test_a_python_snippet_of_the_readme_runs_as_printed(run: Run, snippet: str) -> None:
+    run("-c", snippet)
 
 
-def test_the_snippet_of_the_model_card_runs_as_printed(clone: Path) -> None:
+def test_the_snippet_of_the_model_card_runs_as_printed(run: Run) -> None:
     (snippet,) = snippets(CARD, "python")
-    run([sys.executable, "-c", snippet], clone)
+    run("-c", snippet)
 
 
 def test_the_configuration_of_the_training_guide_is_valid(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from tests.dataset_script.small_release import write_release
 from tests.phantom import draw_phantom
 from tests.small_training import SMALL
 from tests.training.source_folders import write_idrid, write_odir
+from tests.warm_python import WarmPython
 
 PAGES = [(ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("training", "datasets", "publishing")]
 # What makes the work small; everything else is run as printed.
-SMALLER = {".venv/bin/synfundus": f"{sys.executable} -m synfundus.cli", "1000000": "12", "ORG": NAMESPACE}
+SMALLER = {".venv/bin/synfundus": "python -m synfundus.cli", "1000000": "12", "ORG": NAMESPACE}
 
 
 def blocks(language: str) -> list[str]:
@@ -49,7 +50,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[s
     (config,) = blocks("yaml")
     (folder / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(config) | SMALL))
     with start_hub(folder / "hub") as hub:
-        yield folder, clean_environment(hub, folder / "cache")
+        environment = clean_environment(hub, folder / "cache")
+        python = WarmPython(environment)
+        yield folder, environment | {"PATH": f"{python.path.parent}:{environment['PATH']}"}
+        python.close()
 
 
 def run(command: str, lab: tuple[Path, dict[str, str]]) -> str:
@@ -72,14 +76,15 @@ def test_each_command_works_after_the_one_before_and_ends_in_a_hub_link(lab: tup
     code = f"""
 from datasets import load_dataset
 from diffusers import DiffusionPipeline
-eyes = load_dataset("{NAMESPACE}/my-million", split="train")
+eyes = load_dataset("{NAMESPACE}/my-million")
 pipe = DiffusionPipeline.from_pretrained("{NAMESPACE}/synfundus-generator", trust_remote_code=True)
 image = pipe({{"dr_grade": 3}}, num_inference_steps=1).images[0]
-print(len(eyes), eyes[0]["image"].size, image.size, len(set({list(LABEL_NAMES)}) - set(eyes.column_names)))
+train, names = eyes["train"], set({list(LABEL_NAMES)})
+print(sum(eyes.num_rows.values()), train[0]["image"].size, image.size, names - set(train.column_names))
 """
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "use.py").write_text(code)
-    assert run(f"cd elsewhere && {sys.executable} -I use.py", lab) == "12 (32, 32) (32, 32) 0\n"
+    assert run("cd elsewhere && python use.py", lab) == "12 (32, 32) (32, 32) set()\n"
 
 
 def test_the_command_that_logs_in_exists() -> None:

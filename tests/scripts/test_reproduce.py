@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import yaml
 
 from tests.phantom import write_phantom_dataset
 from tests.small_training import SMALL
+from tests.warm_python import WarmPython
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +24,10 @@ def test_it_goes_from_photographs_to_a_report(tmp_path: Path) -> None:
     }
     config = SMALL | {"output_dir": str(tmp_path / "run"), "data": data}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    environment = os.environ | {"PYTHON": sys.executable, "ROWS": "45", "REPORT_OPTIONS": "--size 32 --only material"}
+    python = WarmPython(dict(os.environ))
+    environment = os.environ | {"PYTHON": str(python.path), "ROWS": "45", "REPORT_OPTIONS": "--size 32 --only material"}
     command = [ROOT / "scripts" / "reproduce.sh", str(tmp_path / "config.yaml"), str(tmp_path / "out")]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    python.close()
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "report" / "report.html").is_file()
