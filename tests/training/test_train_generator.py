@@ -26,30 +26,31 @@ from training.loop.checkpoint import CheckpointError
 from training.losses.flow_matching import drop_labels
 from training.train_generator import train
 
+SIDE = 16
 UNET = {
-    "sample_size": 32,
+    "sample_size": SIDE,
     "in_channels": 3,
     "out_channels": 3,
-    "block_out_channels": [32, 32, 64],
+    "block_out_channels": [16, 32],
     "layers_per_block": 1,
-    "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
     "norm_num_groups": 8,
     "attention_head_dim": 8,
 }
 
 
 def write_config(folder: Path, **optimizer: float) -> Path:
-    """A configuration for the phantom photographs in `folder`/data, on 32x32 pixels."""
+    """A configuration for the phantom photographs in `folder`/data, on 16x16 pixels."""
     values = {
         "output_dir": str(folder / "run"),
-        "resolution": 32,
+        "resolution": SIDE,
         "data": {"source": str(folder / "data"), "group_column": "patient", "validation_share": 0.1},
         "generator": {
             "model": UNET,
             "degraded_share": 0.0,
             "num_inference_steps": 2,
-            "optimizer": {"images": 640, "batch_size": 16, "learning_rate": 1e-3, "checkpoint_images": 10**6}
+            "optimizer": {"images": 640, "batch_size": 16, "learning_rate": 2e-3, "checkpoint_images": 10**6}
             | optimizer,
         },
     }
@@ -71,13 +72,13 @@ def command(config: Path, *launcher: str) -> list[str]:
 
 
 def phantoms(folder: Path, rows: int, **options: object) -> None:
-    write_phantom_dataset(folder / "data", rows, 32, np.random.default_rng(0), **options)
+    write_phantom_dataset(folder / "data", rows, SIDE, np.random.default_rng(0), **options)
 
 
 def test_it_learns_what_a_label_looks_like(tmp_path: Path) -> None:
-    phantoms(tmp_path, 600, label_columns=["is_amd", "eye_side"])
+    phantoms(tmp_path, 300, label_columns=["is_amd", "eye_side"])
     config = load_config(
-        write_config(tmp_path, images=12_000, warmup_images=500, sample_images=10**6, ema_half_life_images=1000)
+        write_config(tmp_path, images=6000, warmup_images=500, sample_images=10**6, ema_half_life_images=1000)
     )
     folder = train(config)
 
@@ -88,20 +89,20 @@ def test_it_learns_what_a_label_looks_like(tmp_path: Path) -> None:
     unknown = dict.fromkeys(CONDITION_NAMES) | {"eye_side": 0}
     images = pipeline(
         [unknown | {"is_amd": value} for value in (0, 1)],
-        num_images_per_condition=24,
+        num_images_per_condition=48,
         num_inference_steps=10,
         guidance_scale=1.5,
-        generator=[*range(24), *range(24)],
+        generator=[*range(48), *range(48)],
         output_type="np",
     ).images
     signal_without, signal_with = np.split(drusen_signal((images * 255).round().astype(np.uint8)), 2)
-    spread = np.hypot(signal_without.std(ddof=1), signal_with.std(ddof=1)) / np.sqrt(24)
+    spread = np.hypot(signal_without.std(ddof=1), signal_with.std(ddof=1)) / np.sqrt(48)
     assert (signal_with.mean() - signal_without.mean()) / spread > 4
 
 
 def test_unknown_labels_stay_unknown(tmp_path: Path) -> None:
     phantoms(tmp_path, 40, label_columns=["is_amd", "dr_grade"], unknown_share=0.5)
-    examples = load_data(load_config(write_config(tmp_path)), None, 32).training
+    examples = load_data(load_config(write_config(tmp_path)), None, SIDE).training
     is_amd, dr_grade = (CONDITION_NAMES.index(name) for name in ("is_amd", "dr_grade"))
     for column in (is_amd, dr_grade):
         assert 0.2 < (examples.codes[:, column] == -1).mean() < 0.8
@@ -135,7 +136,7 @@ def test_killed_and_resumed_equals_unbroken(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
         phantoms(folder, 64, label_columns=["is_amd"])
-    configs = [write_config(f, images=2000, batch_size=8, checkpoint_images=400, sample_images=10**6) for f in folders]
+    configs = [write_config(f, images=1000, batch_size=4, checkpoint_images=200, sample_images=10**6) for f in folders]
     process = subprocess.Popen(command(configs[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = folders[1] / "run" / "generator" / "checkpoints"
     deadline = time.monotonic() + 200
@@ -255,7 +256,7 @@ def test_two_processes_are_two_halves_of_one_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sample_size": 16}, r"generator\.model\.sample_size is 16, but must be 32"),
+        ({"sample_size": 8}, r"generator\.model\.sample_size is 8, but must be 16"),
         ({"in_channels": 4}, r"generator\.model\.in_channels is 4, but must be 3"),
         ({"blocks": 3}, r"generator\.model cannot be built"),
         ({"norm_num_groups": 7}, r"generator\.model cannot be built"),
