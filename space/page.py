@@ -10,6 +10,7 @@ from endpoints import add_endpoints
 from generator.model import Model
 from generator.sampling import Sampler
 from tabs.generate import GenerateTab
+from tabs.photograph import PhotographTab
 from tabs.quiz import QuizTab
 from tabs.same_eye import GradesTab, RowTab
 
@@ -31,6 +32,8 @@ def build_page(model: Model, sample: Sampler, photographs: list[Path]) -> gr.Blo
                 RowTab(model, sample)
             with gr.Tab("Grades"):
                 GradesTab(model, sample)
+            with gr.Tab("Your photograph"):
+                PhotographTab(model, sample)
             with gr.Tab("Quiz"):
                 QuizTab(model, sample, photographs)
         add_endpoints(app, model, sample)

@@ -77,16 +77,11 @@ def _run(model: Model, settings: Settings, show: Callable[[Frame], None], stop: 
         if stop.is_set():
             pipeline._interrupt = True  # diffusers' way to skip the remaining steps
         elif step + 1 < steps:
-            show(Frame(step + 1, steps, _preview(pipeline, tensors["latents"]) if step % PREVIEW_EVERY == 0 else []))
+            wanted = settings.previews and step % PREVIEW_EVERY == 0
+            show(Frame(step + 1, steps, _preview(pipeline, tensors["latents"]) if wanted else []))
         return tensors
 
-    images = model.pipeline(
-        list(settings.conditions),
-        generator=list(settings.seeds),
-        num_inference_steps=steps,
-        guidance_scale=settings.guidance_scale,
-        callback_on_step_end=after_step,
-    ).images
+    images = model.pipeline(**settings.arguments(), callback_on_step_end=after_step).images
     return Frame(steps, steps, images, done=True)
 
 

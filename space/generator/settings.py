@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from generator.model import Model
 
@@ -34,8 +34,18 @@ class Settings:
 
     conditions: tuple[dict[str, int], ...]
     seeds: tuple[int, ...]
+    previews: ClassVar[bool] = True  # whether the page shows images between the steps
     num_inference_steps: int
     guidance_scale: float
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments of the pipeline."""
+        return {
+            "conditions": list(self.conditions),
+            "generator": list(self.seeds),
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+        }
 
 
 def check_whole(name: str, value: Any, least: int, most: int) -> int:

@@ -5,7 +5,9 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,21 @@ def find_free_port() -> int:
         return server.getsockname()[1]
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running Space; all files that it writes, and its log, are in `folder`."""
+
+    address: str
+    folder: Path
+
+
 @pytest.fixture(scope="session")
-def address(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(server: Server) -> str:
+    return server.address
+
+
+@pytest.fixture(scope="session")
+def server(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Space, served by a process of its own in another folder, with a tiny random model."""
     folder = tmp_path_factory.mktemp("space")
     environment = os.environ | {
@@ -39,18 +54,18 @@ def address(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
         "PYTHONUNBUFFERED": "1",
         "GRADIO_SERVER_PORT": str(find_free_port()),
         "GRADIO_TEMP_DIR": str(folder / "files"),
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
     }
     command = [sys.executable, str(SPACE / "app.py")]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        printed = []
-        for line in process.stdout:
-            printed.append(line)
-            if found := re.search(r"http://[\d.]+:\d+", line):
-                yield found[0]
-                break
-        else:
-            pytest.fail("the Space did not start: " + "".join(printed))
+    log = folder / "log.txt"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        while not (found := re.search(r"http://[\d.]+:\d+", log.read_text())):
+            if process.poll() is not None:
+                pytest.fail("the Space did not start: " + log.read_text())
+            time.sleep(0.2)
+        yield Server(found[0], folder)
         process.terminate()

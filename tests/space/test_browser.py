@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 from PIL import Image
+from test_photograph import draw_fundus
 
 from pipeline_synfundus.labels import CONDITION_NAMES
 
@@ -228,7 +229,7 @@ def test_the_quiz_asks_judges_and_counts(page: Page, inspect: Any) -> None:
         expect(page.locator("#quiz-B")).to_be_disabled()
         if asked < 6:
             page.get_by_role("button", name="Next pair").click()
-    expect(page.locator("#quiz-status")).to_contain_text("Guessing does as well or better in")
+    expect(page.locator("#quiz-status")).to_contain_text("Random guessing scores at least as well in")
     expect(page.get_by_role("button", name="Play again")).to_be_enabled()
     inspect("score")
 
@@ -255,3 +256,69 @@ def test_a_second_visitor_waits_in_the_queue_while_the_page_stays_alive(
     choose(page, "is_dme", 0)
     other.close()  # a visitor who leaves stops being served
     expect(page.get_by_text("4 synthetic images in")).to_be_visible()
+
+
+def edit_in_browser(page: Page) -> None:
+    """Chooses a photograph and a change, and presses the button."""
+    page.get_by_role("tab", name="Your photograph").click()
+    buffer = io.BytesIO()
+    draw_fundus().save(buffer, "JPEG", quality=95)
+    eye = {"name": "eye.jpg", "mimeType": "image/jpeg", "buffer": buffer.getvalue()}
+    page.locator("#photograph input[data-source=file]").set_input_files(eye)
+    expect(page.locator("#photograph [role=status]")).to_have_text("eye.jpg is ready.")
+    page.locator("#edit-changes input").click()
+    page.get_by_role("option", name="glaucoma: present").click()
+    page.keyboard.press("Escape")
+    page.get_by_label('Write "synthetic" on the result').check()
+    page.click("#edit-start")
+    expect(page.locator("#edit-status")).to_contain_text("Edited. The result is synthetic.")
+
+
+@on_both
+def test_a_photograph_is_edited_compared_and_downloaded(page: Page, inspect: Any) -> None:
+    page.get_by_role("tab", name="Your photograph").click()
+    inspect("photograph-start")
+    page.click("#edit-start")
+    expect(page.locator("#edit-status [role=alert]")).to_have_text("Choose at least one change.")
+    edit_in_browser(page)
+    captions = page.locator("#edit-result figcaption")
+    expect(captions).to_have_count(3)
+    expect(captions.nth(1)).to_have_text("Synthetic edit: glaucoma: present")
+    expect(captions.nth(2)).to_contain_text("Where it changed")
+    inspect("photograph-edited")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download the edit (PNG)").click()
+    assert waiting.value.suggested_filename == "synthetic-edit.png"
+    with Image.open(waiting.value.path()) as image:
+        assert image.text["SynFundus-Edited"] == "true"
+        assert image.size == (16, 16)
+
+
+@on_both
+def test_a_picture_without_a_fundus_and_a_file_that_is_too_large_get_a_clear_answer(page: Page, inspect: Any) -> None:
+    page.get_by_role("tab", name="Your photograph").click()
+    said = page.locator("#photograph [role=status]")
+    upload = page.locator("#photograph input[data-source=file]")
+    upload.set_input_files({"name": "big.png", "mimeType": "image/png", "buffer": b"0" * 20_000_001})
+    expect(said).to_contain_text("The file is too large: 20.0 MB. The limit is 20 MB.")
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40), (40, 90, 200)).save(buffer, "PNG")
+    upload.set_input_files({"name": "sky.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    expect(said).to_have_text("sky.png is ready.")
+    page.locator("#edit-changes input").click()
+    page.get_by_role("option", name="glaucoma: present").click()
+    page.keyboard.press("Escape")
+    page.click("#edit-start")
+    expect(page.locator("#edit-status [role=alert]")).to_contain_text("does not look like a colour fundus photograph")
+    inspect("photograph-refused")
+
+
+def test_a_photograph_and_its_edit_are_never_written_to_disk_or_log(page: Page, server: Any) -> None:
+    before = {path for path in server.folder.rglob("*") if path.is_file()}
+    edit_in_browser(page)
+    after = {path for path in server.folder.rglob("*") if path.is_file()}
+    assert after == before
+    shown = [image.get_attribute("src") for image in page.locator("#edit-result img").all()]
+    assert len(shown) == 3 and all(source.startswith("data:image/png;base64,") for source in shown)
+    log = (server.folder / "log.txt").read_text()
+    assert "base64" not in log and "eye.jpg" not in log

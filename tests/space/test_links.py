@@ -15,7 +15,7 @@ def test_a_link_gives_its_request_back(model: Any, condition: dict) -> None:
 
 
 def test_a_link_holds_what_was_asked_and_all_numbers(model: Any) -> None:
-    assert to_query(model, check_one(model, {"is_gc": 1}, 1, 7)) == "is_gc=1&images=1&seed=7&steps=12&guidance=2"
+    assert to_query(model, check_one(model, {"is_gc": 1}, 1, 7)) == "is_gc=1&images=1&seed=7&steps=12&guidance=2.5"
 
 
 def test_an_address_without_a_request_asks_for_nothing(model: Any) -> None:

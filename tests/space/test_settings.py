@@ -10,7 +10,7 @@ def test_what_is_left_out_is_healthy_and_the_models_own_default(model: Any) -> N
     assert settings.seeds == (7, 8)
     assert settings.conditions[1]["dr_grade"] == 3
     assert settings.conditions[1]["is_fundus"] == 1
-    assert (settings.num_inference_steps, settings.guidance_scale) == (12, 2.0)
+    assert (settings.num_inference_steps, settings.guidance_scale) == (12, 2.5)
 
 
 def test_whole_numbers_come_from_browsers_as_floats(model: Any) -> None:
