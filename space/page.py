@@ -28,12 +28,12 @@ def build_page(model: Model, sample: Sampler, photographs: list[Path]) -> gr.Blo
         with gr.Tabs():
             with gr.Tab("Generate"):
                 GenerateTab(app, model, sample)
+            with gr.Tab("Your photograph"):
+                PhotographTab(model, sample)
             with gr.Tab("Same eye"):
                 RowTab(model, sample)
             with gr.Tab("Grades"):
                 GradesTab(model, sample)
-            with gr.Tab("Your photograph"):
-                PhotographTab(model, sample)
             with gr.Tab("Quiz"):
                 QuizTab(model, sample, photographs)
         add_endpoints(app, model, sample)
