@@ -104,7 +104,7 @@ def begin_build(
 
 
 def end_build(folder: BuildFolder[GenerationRecord], plan: ConditionPlan) -> None:
-    """Writes the files that `dataset_script.generate` writes after all shards: the plan, the samples and the card."""
+    """Writes the plan, the samples and the card, as `dataset_script.generate` does after all shards."""
     write_text(folder.plan, DEFAULT_PLAN.read_text(encoding="utf-8"))
     write_sample_configs(folder, plan)
     write_built_card(folder, plan)

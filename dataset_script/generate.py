@@ -39,6 +39,7 @@ from .build.shards import Source
 from .build.single_rows import write_images
 from .build.workers import MakeSource, build_with_workers
 from .card.built_dataset import write_built_card
+from .card.pictures import write_distribution, write_pictures
 from .card.samples import write_samples
 from .errors import BuildError
 from .plan.condition_plan import DEFAULT_PLAN, ConditionPlan, load_plan, plan_text
@@ -93,7 +94,9 @@ def _run(options: argparse.Namespace) -> None:
     with folder.locked_folder():
         write_sample_configs(folder, plan)
         write_samples(folder)
-        write_built_card(folder, plan)
+        write_pictures(folder)
+        write_distribution(folder, plan)
+        write_built_card(folder, plan, model.folder / "README.md")
     print(whole)
 
 

@@ -3,6 +3,8 @@
 ```
 README.md                       the card, written last
 samples.png                     the contact sheet in it
+distribution.png                the distribution of labels in it
+pictures/is_gc.png              the rows of a finding in it
 plan.yaml                       the plan
 data/train-00000.parquet        rows with images; also validation-*, test-*
 labels/train-00000.parquet      the same rows without images

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = Path(__file__).parents[2] / "pipeline_synfundus"
 DTYPES = ("float32", "bfloat16", "float16")
 # The files that decide which images a model generates. Its card does not.
+CARD = "README.md"  # has the evaluation results that a dataset's card shows
 MODEL_FILES = (".bin", ".json", ".py", ".safetensors")
 # The pipeline class whose code is part of this package; every other pipeline brings code of its own.
 OWN_CLASS = "SynFundusPipeline"
@@ -70,7 +71,7 @@ def find_model(model: str, revision: str | None = None, trust_remote_code: bool 
     if not local:
         patterns = [f"*{suffix}" for suffix in MODEL_FILES if suffix != ".py" or trust_remote_code]
         try:
-            folder = Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns, CARD]))
         except (OSError, ValueError) as error:
             at = f" at revision {revision}" if revision else ""
             raise BuildError(

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from dataset_script.conditions import co_occurrence, combination_table, draw_codes, label_table, main
+from dataset_script.conditions import main
 from dataset_script.plan.condition_plan import ConditionPlan
+from dataset_script.plan.distribution import co_occurrence, combination_table, draw_codes, label_table
 from dataset_script.plan.plan_file import parse_plan
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES
 

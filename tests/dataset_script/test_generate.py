@@ -262,6 +262,18 @@ def test_another_generator_is_refused_in_a_begun_folder(
     assert "generator_revision was" in refused(capsys, *build_arguments, "--model", model, "--out", dataset_dir)
 
 
+def test_a_dataset_grows_on_request_only(dataset_dir, build_arguments, capsys, tmp_path):
+    out = tmp_path / "synfundus-1m"
+    few = ["12" if argument == "40" else argument for argument in build_arguments]
+    assert main([*few, "--out", str(out)]) == 0
+    early = [stored_image(out, position).tobytes() for position in range(12)]
+    assert "num_rows was 12, now it is 40" in refused(capsys, *build_arguments, "--out", out)
+    assert main([*build_arguments, "--out", str(out), "--grow"]) == 0
+    assert [stored_image(out, position).tobytes() for position in range(12)] == early
+    assert datasets.load_dataset(str(out), "labels", split="train")["idx"][:] == list(range(40))
+    assert "num_rows was 40, now it is 12" in refused(capsys, *few, "--out", out, "--grow")
+
+
 def test_a_folder_with_something_else_is_refused(build_arguments, capsys, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     assert "holds no build" in refused(capsys, *build_arguments, "--out", tmp_path)

@@ -164,7 +164,7 @@ def describe(dataset):
             row["image"] = [row["image"]["path"], hashlib.sha256(row["image"]["bytes"]).hexdigest()]
     return rows
 
-where, release, converted = sys.argv[1:]
+where, release, converted, built = sys.argv[1:]
 script = {"path": where, "data_dir": release, "split": "train", "trust_remote_code": True}
 said = {
     "version": datasets.__version__,
@@ -175,6 +175,11 @@ said = {
     "parquet": describe(datasets.load_dataset(converted, split="train")),
     "size": datasets.load_dataset(**script)[0]["image"].size,
     "grades": datasets.load_dataset(**script).features["dr_grade"].names,
+}
+said["splits"] = {
+    config: {split: rows["idx"] for split, rows in datasets.load_dataset(where, config, **source).items()}
+    for config in ("default", "labels", "index")
+    for source in ({"data_dir": built, "trust_remote_code": True},)
 }
 try:
     datasets.load_dataset(**{**script, "data_dir": converted + "/labels"})
@@ -193,7 +198,7 @@ def python_with_datasets_36() -> Path:
     return python
 
 
-def test_with_datasets_36_the_file_is_a_loading_script(release, tmp_path):
+def test_with_datasets_36_the_file_is_a_loading_script(release, split_dataset_dir, tmp_path):
     python = python_with_datasets_36()
     assert convert.main([str(release), "--out", str(tmp_path / "converted")]) == 0
     # These two packages can be imported, and nothing else that the environment for datasets 3.6 lacks.
@@ -203,7 +208,15 @@ def test_with_datasets_36_the_file_is_a_loading_script(release, tmp_path):
     environment = {"PYTHONPATH": str(tmp_path / "path"), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
-        [python, "-c", LOAD, ROOT / "dataset_script" / "synfundus_1m.py", release, tmp_path / "converted"],
+        [
+            python,
+            "-c",
+            LOAD,
+            ROOT / "dataset_script" / "synfundus_1m.py",
+            release,
+            tmp_path / "converted",
+            split_dataset_dir,
+        ],
         cwd=tmp_path,
         env={**inherited, **environment},
         capture_output=True,
@@ -215,6 +228,8 @@ def test_with_datasets_36_the_file_is_a_loading_script(release, tmp_path):
     rows = [{"image": [f"{row['idx']}.png", hashlib.sha256(png(row["idx"])).hexdigest()], **row} for row in ROWS]
     assert said["whole"] == said["stream"] == said["built"] == said["parquet"] == rows
     assert said["labels"] == ROWS
+    splits = {split: idx.tolist() for split, idx in load_plan().split_rows(40).items()}
+    assert said["splits"] == {config: splits for config in ("default", "labels", "index")}
     assert list(said["labels"][0]) == ["idx", *CONDITION_NAMES]
     assert said["size"] == [512, 512]
     assert said["grades"] == features()["dr_grade"].names

@@ -1,15 +1,21 @@
 import re
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, EvalResult, ModelCardData
+from PIL import Image
 
+from dataset_script.build.image_generator import DEFAULT_MODEL
+from dataset_script.card.evaluation import evaluation_text
 from dataset_script.card.metadata import size_category
+from dataset_script.card.pictures import choose_examples
+from dataset_script.plan.condition_plan import load_plan
 from dataset_script.schema import config_features, features
-from pipeline_synfundus.labels import CONDITION_LABELS
+from pipeline_synfundus.labels import CONDITION_LABELS, DISEASES, READABILITY, get_label
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,7 @@ def test_the_text_has_the_required_statements(card, record):
 
 
 def test_the_label_table_has_full_names_and_counts(card, dataset_dir):
-    lines = {line.split("`")[1]: line for line in card.text.splitlines() if line.startswith("| `")}
+    lines = {line.split("`")[1]: line for line in card.text.splitlines() if line.startswith("| `") and "<br>" in line}
     table = pq.read_table(dataset_dir / "labels").to_pydict()
     for label in CONDITION_LABELS:
         assert label.full_name in lines[label.name]
@@ -88,3 +94,52 @@ def test_the_python_example_in_the_card_prints_unknown_for_unknown_labels(card, 
             {"load_dataset": lambda *_, rows=stand_in, **__: rows},
         )
         assert capsys.readouterr().out == f"{printed}\n"
+
+
+def test_the_card_has_a_picture_of_every_finding(card, dataset_dir):
+    lines = re.findall(r"^\| `(\w+)` \| .* \| !\[.*\]\((pictures/\w+\.png)\) \|$", card.text, re.MULTILINE)
+    assert [name for name, _ in lines] == [label.name for label in (*DISEASES, *READABILITY)]
+    for _, place in lines:
+        with Image.open(dataset_dir / place) as picture:
+            assert "Synthetic" in picture.info["Description"]
+            assert picture.height == 160
+    with Image.open(dataset_dir / "distribution.png") as chart:
+        assert "Synthetic" in chart.info["Description"]
+        assert chart.width > 1000
+    with Image.open(dataset_dir / "pictures" / "dr_grade.png") as picture:
+        assert picture.width == 5 * 160 + 4 * 6
+
+
+def test_examples_show_the_finding_with_few_others():
+    plan = load_plan()
+    index = pd.DataFrame([{"idx": idx, **plan.row(idx).condition} for idx in range(400)])
+    grades = choose_examples(index, get_label("dr_grade"))["dr_grade"].tolist()
+    assert grades == sorted(grades) and set(grades) == {1, 2, 3, 4}
+    unreadable = choose_examples(index, get_label("is_macular_readable"))
+    assert set(unreadable["is_macular_readable"]) == {0}
+    assert set(unreadable["is_fundus"]) == {1}
+
+
+def test_the_card_names_splits_and_configurations(split_dataset_dir):
+    text = " ".join((split_dataset_dir / "README.md").read_text().split())
+    assert "The splits are train (33 rows), validation (3 rows), test (4 rows)" in text
+
+
+def test_the_card_has_the_evaluation_results_of_the_generator(tmp_path, card):
+    assert "The card of the generator has no evaluation results." in card.text
+    data = ModelCardData(
+        model_name="generator",
+        eval_results=[
+            EvalResult(
+                "unconditional-image-generation", "fundus", "real eyes", "auc", 0.94, metric_name="AUC, by a ViT"
+            )
+        ],
+    )
+    (tmp_path / "README.md").write_text(f"---\n{data}\n---\n\n# generator\n")
+    text = evaluation_text(tmp_path / "README.md")
+    assert "real photographs (real eyes)" in text
+    assert "| AUC, by a ViT | 0.94 |" in text
+
+
+def test_the_card_of_the_bundled_generator_has_results():
+    assert evaluation_text(DEFAULT_MODEL / "README.md").count("\n| ") > 5
