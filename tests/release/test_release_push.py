@@ -37,10 +37,11 @@ def test_nothing_is_published_that_is_not_needed(published: Push) -> None:
         ".gitattributes",
         "README.md",
         "croissant.json",
+        "distribution.png",
         "plan.yaml",
         "samples.png",
     }
-    assert len(names) == 5 + 2 * 3
+    assert len(names) == 6 + 3 * 3 + 15  # the files above, three configurations of three shards, pictures
     for kind in ("model", "space"):
         names = set(published.hub.store.repository(kind, REPOSITORIES[kind]).tree())
         assert not [name for name in names - {".gitattributes"} if re.search(r"(^|/)\.|__pycache__|\.pyc$", name)]
@@ -88,7 +89,7 @@ def test_a_dry_run_lists_files_sizes_and_commits_and_sends_nothing(
     done = run_push(hub, tmp_path, *published.arguments, "--dry-run", token=None)
     assert done.returncode == 0, done.stderr
     assert re.search(r"commit 1  add +0\.\d{3} MB  data/train-00000\.parquet", done.stdout)
-    assert re.search(r"dataset lab/synfundus-1m: 10 files to change, \d\.\d MB, 1 commits", done.stdout)
+    assert re.search(r"dataset lab/synfundus-1m: 29 files to change, \d\.\d MB, 1 commits", done.stdout)
     assert {entry.method for entry in hub.requests} <= {"GET", "POST"}
     assert {entry.path for entry in hub.requests if entry.method == "POST"} <= {"/api/validate-yaml"}
 
