@@ -8,7 +8,7 @@ DEMO_ROWS ?= 64
 DATASETS36 := .venv-datasets36/.installed
 FIDELITY := .torch-fidelity
 
-.PHONY: help install demo space test test-datasets36 test-torch-fidelity quality clean
+.PHONY: help install demo space test quality clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -29,9 +29,10 @@ demo: $(INSTALLED)  ## generate a small dataset with the bundled weights and dra
 space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
 	$(BIN)/python space/app.py
 
-# The tests of a file run in one process and share fixtures. tests/conftest.py starts the longest file first.
-test: $(INSTALLED)  ## run the tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# The tests of a file run in one process and share fixtures. tests/conftest.py starts the longest file first. Two
+# environments beside .venv are for comparisons: datasets 3.6 runs the loading script, torch-fidelity has the same metrics.
+test: $(INSTALLED) $(DATASETS36) $(FIDELITY)/.installed  ## run all tests
+	PYTHONPATH=$(CURDIR)/$(FIDELITY) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 $(DATASETS36): Makefile
 	$(PYTHON) -m venv .venv-datasets36
@@ -39,16 +40,11 @@ $(DATASETS36): Makefile
 		datasets==3.6.0 huggingface_hub==2.4.0 numpy==2.4.6 pandas==3.1.1 pillow==12.3.0 pyarrow==26.0.1
 	@touch $@
 
-test-datasets36: $(INSTALLED) $(DATASETS36)  ## test the loading script with datasets 3.6, which still runs scripts
-	$(BIN)/python -m pytest tests/dataset_script/test_synfundus_1m.py -k datasets_36
-
 # Without its dependencies: torchvision must match the build of torch, and the compared functions do not use it.
-$(FIDELITY): Makefile | $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ torch-fidelity==0.4.0
+$(FIDELITY)/.installed: Makefile | $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(FIDELITY) torch-fidelity==0.4.0
+	rm -rf $(FIDELITY)/tests  # its own, which would hide ours
 	@touch $@
-
-test-torch-fidelity: $(INSTALLED) $(FIDELITY)  ## compare the metrics with those of torch-fidelity
-	PYTHONPATH=$(FIDELITY) $(BIN)/python -m pytest tests/evaluation/measures/test_metrics.py -k torch_fidelity
 
 quality: $(INSTALLED)  ## lint, check types and who imports whom
 	$(BIN)/ruff check .

@@ -194,7 +194,7 @@ def python_with_datasets_36() -> Path:
     named = os.environ.get("SYNFUNDUS_DATASETS36_PYTHON")
     python = Path(named) if named else ROOT / ".venv-datasets36" / "bin" / "python"
     if not named and not python.exists():
-        pytest.skip("needs an environment with datasets 3.6: `make test-datasets36` makes it and runs this test")
+        pytest.skip("needs an environment with datasets 3.6: `make test` makes it")
     return python
 
 
