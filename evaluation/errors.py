@@ -1,4 +1,4 @@
-"""The two ways in which a measurement does not come about."""
+"""Errors of the evaluation: bad input, and numbers that the data does not support."""
 
 
 class EvaluationError(ValueError):
@@ -6,4 +6,4 @@ class EvaluationError(ValueError):
 
 
 class NotMeasurable(Exception):
-    """A number that this data does not support; the message is the reason, and stands in the report in its place."""
+    """A number that this data does not support; the report prints the reason in its place."""

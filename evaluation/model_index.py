@@ -1,4 +1,4 @@
-"""Writes what a report measured into a model's card: as the Hub's `model-index`, and as a section to read.
+"""Writes the results of a report into a model card: as the Hub's `model-index`, and as a section.
 
 python -m evaluation.model_index --report report --card pipeline_synfundus/README.md
 """
@@ -22,12 +22,12 @@ HEADING = "## Measured"
 INTRODUCTION = (
     "Written by `evaluation.model_index` from a report of `evaluation.report`, which says how each number was "
     "measured. The last column is the same measure of real photographs: two halves of the patients compared with each "
-    "other, or the held-out patients judged."
+    "other, or the held-out patients judged (AUC within source)."
 )
 
 
 class Measure(NamedTuple):
-    """A column of a report's table: `name` is filled in with the cells of the row; `real` is a column or empty."""
+    """A column of a table of the report: `name` is formatted with the cells of the row; `real` is a column or empty."""
 
     experiment: str
     column: str
@@ -37,7 +37,7 @@ class Measure(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A number of a report, and the same of real photographs where it was measured."""
+    """A number of a report, and the same measure of real photographs if there is one."""
 
     metric: str
     name: str
@@ -49,7 +49,11 @@ MEASURES = (
     Measure("distances", "synthetic to real", "real to real", "{metric}", "{metric} to real, {features} features"),
     Measure("two-sample", "AUC", "", "roc_auc", "AUC of telling {sides}, by {classifier}"),
     Measure(
-        "label-fidelity", "synthetic", "held-out real", "label_fidelity", "{label}, judged by a classifier of real"
+        "label-fidelity",
+        "synthetic",
+        "held-out real, within source",
+        "label_fidelity",
+        "{label}, judged by a classifier of real",
     ),
     Measure("privacy", "share of near copies", "", "near_copies", "share of near copies, {distance in}"),
     Measure("privacy", "membership AUC", "", "roc_auc", "AUC of membership inference, {distance in}"),
@@ -57,7 +61,7 @@ MEASURES = (
 
 
 def read_results(report: Path) -> list[Measured]:
-    """Returns all numbers of a report that a model's card shows; what could not be measured is left out.
+    """Returns all numbers of a report that a model card shows, without those that are not measurable.
 
     Args:
         report: folder of the report.
@@ -85,12 +89,12 @@ def _number(cell: Cell) -> float | None:
 
 
 def write_results(card: Path, results: list[Measured], real: str) -> None:
-    """Puts results into a card, as metadata and as a section, in the place of those that were there.
+    """Writes results into a card, as metadata and as a section, in place of earlier results.
 
     Args:
         card: `README.md` of the model.
-        results: as `read_results` gives them.
-        real: name of the photographs that the images were compared with.
+        results: from `read_results`.
+        real: name of the real photographs.
     """
     loaded = ModelCard.load(card)
     title = re.search(r"^# (.+)$", loaded.text, flags=re.MULTILINE)
@@ -110,7 +114,7 @@ def _section(results: list[Measured]) -> str:
 
 
 def _place_section(text: str, section: str) -> str:
-    """Replaces the section of this heading, or else puts it before the limits or at the end."""
+    """Replaces the section with this heading; if there is none, inserts it before the limits or at the end."""
     old = re.search(rf"^{HEADING}\n.*?(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
     before = re.search(r"^## Limits$", text, flags=re.MULTILINE)
     start, end = old.span() if old else (before.start(), before.start()) if before else (len(text), len(text))

@@ -2,15 +2,16 @@
 
     python -m evaluation.sampling_sweep --model pipeline_synfundus --real path/to/photographs --out sweep
 
-With each setting the model draws one image for every clear held-out photograph, with its labels and always the same
-noise: what is asked to be readable is compared with what is. Images are kept; interrupted, the same command goes on.
+With each setting the model generates one image for every clear photograph of the validation patients, with its labels
+and the same noise in all settings. Images are saved; an interrupted sweep can be resumed by running it again. The sweep
+writes the list of these patients; `evaluation.report --chosen-on` refuses them as test patients.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from tqdm.auto import tqdm
 
 from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
 from dataset_script.errors import BuildError
-from evaluation.cache import cached_array, fingerprint
+from evaluation.cache import code_fingerprint, fingerprint, write_rows
+from evaluation.data.images import Images, open_images, select
 from evaluation.data.photographs import Photographs, equalise, load_photographs
-from evaluation.data.study import hold_out
+from evaluation.data.splits import TRAINING, VALIDATION, assign_parts
 from evaluation.errors import EvaluationError
 from evaluation.experiments.readability import select_clear
 from evaluation.measures.classifier import answers
@@ -38,6 +40,7 @@ from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_NAMES
+from synfundus.files import write_text
 from synfundus.readability import is_clear
 
 SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
@@ -45,20 +48,21 @@ STEPS = (4, 6, 8, 12, 20)
 SCALES = (1.0, 2.0, 2.5, 3.0, 4.0, 6.0)
 INTERVALS = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
 BATCH = 32
+PATIENTS = "chosen-on.txt"  # lists the validation patients
 SHOWN = 8
 MEASURES = ("Frechet distance", "KID", "label AUC", "clear share")
 METHOD = (
-    "One image for each of the {count} clear held-out photographs, with its labels and the same noise in every "
-    "setting. Distances are to these photographs, in the features of the ImageNet network; the label AUC is the mean "
-    "over the labels that can be measured of a classifier trained on other patients' photographs; the clear share is "
-    "that of images as sharp and well exposed as training asks of a readable photograph. One evaluation is one pass of "
-    "the network over one image; a step with guidance takes two."
+    "One image for each of the {count} clear photographs of validation patients, with its labels and the same noise "
+    "in every setting. Distances are to these photographs, in the features of EfficientNet-Lite0 (ImageNet). The label "
+    "AUC is the mean over the measurable labels, by a classifier trained on photographs of the training patients. The "
+    "clear share is the share of images that are as sharp and well exposed as training requires of a readable "
+    "photograph. One evaluation is one pass of the network over one image; a step with guidance takes two."
 )
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A way to sample: the names are those of the pipeline's arguments."""
+    """Sampling settings; the names are those of the pipeline's arguments."""
 
     solver: str
     num_inference_steps: int
@@ -67,14 +71,14 @@ class Setting:
 
     @property
     def evaluations(self) -> int:
-        """Passes of the network for an image."""
+        """Passes of the network per image."""
         first, last = (bound * self.num_inference_steps for bound in self.guidance_interval)
         guided = sum(first <= step < last for step in range(self.num_inference_steps))
         return self.num_inference_steps + guided * (self.guidance_scale != 1)
 
 
 def default_setting(pipeline: SynFundusPipeline) -> Setting:
-    """How the model samples where nothing is said, with the first of `SOLVERS`."""
+    """The default settings of the model, with the first of `SOLVERS`."""
     config = pipeline.config
     interval = (config.default_guidance_start, config.default_guidance_end)
     return Setting(next(iter(SOLVERS)), config.default_num_inference_steps, config.default_guidance_scale, interval)
@@ -93,12 +97,12 @@ def compared_guidance(default: Setting) -> list[Setting]:
 
 
 class Sweep:
-    """Measures settings against held-out photographs.
+    """Measures settings against photographs.
 
     Args:
         pipeline: the model.
-        held_out: the photographs whose labels are asked for.
-        judge: a classifier that has not seen them.
+        held_out: the photographs whose labels are requested.
+        judge: a classifier that was not trained on them.
         space: features for distances.
     """
 
@@ -114,27 +118,25 @@ class Sweep:
                 f"no label has {MIN_PER_CLASS} clear held-out photographs with it and as many without it"
             )
 
-    def measure(self, images: np.ndarray) -> list[float]:
-        """`MEASURES` of images made to the labels of the held-out photographs, or of these themselves."""
+    def measure(self, images: np.ndarray | Images) -> list[float]:
+        """`MEASURES` of images with the labels of the photographs, or of the photographs themselves."""
         vectors = self.space(images)
         probabilities = predict(self.judge.network, images)
         label_auc = float(np.mean([auc(*self._answers(probabilities, column)) for column in self._measurable]))
         clear = float(np.mean([is_clear(image) for image in images]))
         return [frechet_distance(vectors, self._real), kid(vectors, self._real), label_auc, clear]
 
-    def sample(self, setting: Setting) -> np.ndarray:
-        """Draws an equalised image for each held-out photograph; uint8, shape (N, S, S, 3)."""
+    def sample(self, setting: Setting) -> Iterator[np.ndarray]:
+        """Generates an equalised image for each photograph, in batches: uint8, shape (B, S, S, 3)."""
         self.pipeline.scheduler = SOLVERS[setting.solver].from_config(self.pipeline.scheduler.config)
         options = {key: value for key, value in asdict(setting).items() if key != "solver"}
-        images: list[np.ndarray] = []
         for start in range(0, len(self._asked), BATCH):
             part = self._asked[start : start + BATCH]
             drawn: Any = self.pipeline(part, generator=list(range(start, start + len(part))), **options)
-            images += [equalise(image, self.held_out.images.shape[1]) for image in drawn.images]
-        return np.stack(images)
+            yield np.stack([equalise(image, self.held_out.images.shape[1]) for image in drawn.images])
 
     def _answers(self, probabilities: np.ndarray, column: np.intp) -> tuple[np.ndarray, np.ndarray]:
-        """True and given answers to a question, where the true one is known."""
+        """True answers to a question and their probabilities, for rows with a known answer."""
         known = ~np.isnan(self._truth[:, column])
         return self._truth[known, column], probabilities[known, column]
 
@@ -144,17 +146,22 @@ def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result
 
     Args:
         sweep: measures.
-        others: photographs of other patients than those asked for; as many of them are measured for comparison.
+        others: photographs of other patients; as many of them are measured for comparison.
         folder: the result's.
-        version: fingerprint of the model: images are kept under it.
+        version: fingerprint of the model, part of the key of saved images.
     """
     default = default_setting(sweep.pipeline)
     solvers, guidance = compared_solvers(default), compared_guidance(default)
     found: dict[Setting, list[float]] = {}
+    code = code_fingerprint("evaluation.sampling_sweep")
     samples: dict[str, np.ndarray] = {}
     for setting in tqdm(dict.fromkeys([default, *solvers, *guidance]), desc="settings", unit="setting"):
-        path = folder / "cache" / f"samples-{fingerprint(version, sweep.held_out.fingerprint, asdict(setting))}.npy"
-        images = cached_array(path, partial(sweep.sample, setting))
+        path = (
+            folder / "cache" / f"samples-{fingerprint(version, sweep.held_out.fingerprint, asdict(setting), code)}.npy"
+        )
+        if not path.exists():
+            write_rows(path, len(sweep.held_out), sweep.sample(setting))
+        images = open_images(path)
         found[setting] = sweep.measure(images)
         if setting.solver == default.solver and setting.guidance_interval == default.guidance_interval:
             name = f"{setting.num_inference_steps} steps,\nscale {setting.guidance_scale:g}"
@@ -169,13 +176,13 @@ def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result
 
 
 def _reference(sweep: Sweep, others: Photographs) -> str:
-    """What real photographs come to."""
+    """The same measures of real photographs."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(others))[: len(sweep.held_out)])
-    distance = frechet_distance(sweep.space(others.images[chosen]), sweep.space(sweep.held_out.images))
+    distance = frechet_distance(sweep.space(select(others.images, chosen)), sweep.space(sweep.held_out.images))
     label_auc = sweep.measure(sweep.held_out.images)[2]
     return (
         f"For comparison: {len(chosen)} photographs of other patients have a Frechet distance of {distance:.1f}, and "
-        f"the label AUC of the held-out photographs themselves is {label_auc:.3f}."
+        f"the label AUC of the validation photographs themselves is {label_auc:.3f} (pooled over the sources)."
     )
 
 
@@ -183,8 +190,8 @@ def _describe(default: Setting, numbers: list[float]) -> str:
     values = ", ".join(f"{name} {value:.3f}" for name, value in zip(MEASURES, numbers, strict=True))
     return (
         f"The model's default ({default.solver}, {default.num_inference_steps} steps, guidance of scale "
-        f"{default.guidance_scale:g} {_words(default.guidance_interval)}) takes {default.evaluations} evaluations an "
-        f"image: {values}."
+        f"{default.guidance_scale:g} {_words(default.guidance_interval)}) takes {default.evaluations} "
+        f"evaluations per image: {values}."
     )
 
 
@@ -217,7 +224,10 @@ def _draw(
         for setting in guidance:
             name = f"guidance {_words(setting.guidance_interval)}"
             by_scale.setdefault(name, []).append((setting.guidance_scale, found[setting][number]))
-        for lines, kind, axis in ((by_steps, "steps", "network evaluations an image"), (by_scale, "guidance", "scale")):
+        for lines, kind, axis in (
+            (by_steps, "steps", "network evaluations per image"),
+            (by_scale, "guidance", "scale"),
+        ):
             arrays = {name: ([x for x, _ in line], np.array([[y for _, y in line]])) for name, line in lines.items()}
             name = f"sampling-{kind}-{measure.lower().replace(' ', '-')}"
             drawn.append(Figure(figures.curves(folder, name, arrays, (axis, measure)), f"{measure} by {axis}"))
@@ -237,7 +247,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
     )
-    parser.add_argument("--held-out", type=Path, help="text file: patients whom the model has not seen, one a line")
+    parser.add_argument(
+        "--splits", type=Path, help="CSV file with columns patient and part, as `python -m training.splits` writes it"
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the compared images in pixels (%(default)s)")
     parser.add_argument("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="the result's folder")
@@ -246,7 +258,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         model = find_model(options.model)
         real = load_photographs(options.real, options.size, cache, options.real_config, options.patient_column)
-        others, held_out = (real[rows] for rows in hold_out(real, options.held_out, seed=0)[:2])
+        parts, _ = assign_parts(real.patients, real.splits, options.splits)
+        others, held_out = (real[parts == part] for part in (TRAINING, VALIDATION))
+        if not len(others) or not len(held_out):
+            raise EvaluationError(f"{len(others)} training and {len(held_out)} validation photographs; both are needed")
         judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
         pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=torch.bfloat16).to(device())
         pipeline.set_progress_bar_config(disable=True)
@@ -256,8 +271,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {error}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on")
+        print("interrupted; run the same command again to resume")
         raise SystemExit(130) from None
+    write_text(options.out / PATIENTS, "".join(f"{patient}\n" for patient in np.unique(held_out.patients)))
     write_report(options.out, f"Sampling from {model.name}", [result])
     print(f"the result is {options.out / 'report.html'}")
 

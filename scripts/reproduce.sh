@@ -34,7 +34,7 @@ config = load_config(sys.argv[1])
 print(config.output_dir, config.data.source, config.data.name or "default", config.data.group_column)
 PYTHON
 )
-REAL=(--real "$SOURCE" --patient-column "$PATIENT" --held-out "$FOLDER/held-out.txt")
+REAL=(--real "$SOURCE" --patient-column "$PATIENT" --splits "$FOLDER/splits.csv")
 [ "$NAME" = default ] || REAL+=(--real-config "$NAME")
 mkdir -p "$FOLDER"
 
@@ -42,7 +42,6 @@ step "Costs of the run" synfundus train --config "$CONFIG" --dry-run
 step "Autoencoder" synfundus train-autoencoder --config "$CONFIG"
 step "Generator" synfundus train --config "$CONFIG"
 step "Split of the patients" synfundus splits --config "$CONFIG" --out "$FOLDER/splits.csv"
-awk -F, '$2 == "test" { print $1 }' "$FOLDER/splits.csv" > "$FOLDER/held-out.txt"
 step "Dataset" synfundus generate --num-rows "$ROWS" --model "$RUN/pipeline" --out "$FOLDER/dataset"
 step "Check of the dataset" synfundus verify "$FOLDER/dataset"
 # shellcheck disable=SC2086 # the options are words

@@ -1,14 +1,13 @@
-"""Synthetic and real images made equal: field of view, size, colour mode and codec, before anything is measured.
+"""Synthetic and real images with their labels, brought to the same field of view, size, colour mode and codec.
 
-A detector of synthetic images needs no medicine when one side is PNG and the other JPEG, one 256 and the other 128
-pixels wide, one cropped and the other not. So every image of either side goes through the same steps, see
-`EQUALISING`, and every experiment sees only the result.
+A detector of synthetic images needs no medicine if one side is PNG and the other JPEG, or one side is cropped and the
+other is not. Every image of both sides goes through the steps of `EQUALISING`, and the experiments see only the result.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,43 +17,49 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from evaluation.cache import fingerprint
+from evaluation.cache import code_fingerprint, fingerprint, write_rows
+from evaluation.data.images import Images, Rows, join, open_images, select
 from evaluation.errors import EvaluationError
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN, ConditionError, parse_value
 from pipeline_synfundus.photograph import PhotographError, crop_to_field, decode_photograph
-from synfundus.files import write_whole
+from synfundus.files import atomic_folder, write_whole
 
 JPEG_QUALITY = 92
+# Before all images are equalised, the size of this many is checked.
+CHECKED_IMAGES = 100
 EQUALISING = (
-    "Every image of either side was decoded to RGB, cropped to its field of view, padded with black to a square, "
-    "resized to {size}x{size} pixels (Lanczos), written as JPEG of quality {quality} (4:4:4) and read again."
+    "All images of both sides were decoded to RGB, cropped to the field of view, padded with black to a square, "
+    "resized to {size}x{size} pixels (Lanczos), encoded as JPEG of quality {quality} (4:4:4) and decoded again."
 )
+_FIELDS = ("codes", "patients", "splits", "names", "sources")
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Equalised images of one side.
+    """Equalised images of one side, with their labels.
 
     Attributes:
-        images: uint8, shape (N, size, size, 3).
+        images: uint8, shape (N, size, size, 3), in memory or on disk.
         codes: int8, shape (N, 16), in the order of `CONDITION_NAMES`, -1 unknown.
         patients: strings, shape (N,). A synthetic image is its own patient.
-        splits: strings, shape (N,): the name of the split that the row came from.
-        names: strings, shape (N,): what to call the row in a table.
+        splits: strings, shape (N,): the split of the `datasets` source from which the row comes.
+        names: strings, shape (N,): the name of the row in tables.
+        sources: strings, shape (N,): the photograph set from which the row comes.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Images
     codes: np.ndarray
     patients: np.ndarray
     splits: np.ndarray
     names: np.ndarray
+    sources: np.ndarray
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: np.ndarray) -> Photographs:
-        """The rows with these numbers, or where this mask is true."""
-        return Photographs(*(getattr(self, field)[rows] for field in self.__dataclass_fields__))
+    def __getitem__(self, rows: Rows) -> Photographs:
+        """The rows with these numbers, or for which this mask is true; images on disk are not read."""
+        return Photographs(select(self.images, rows), *(getattr(self, field)[rows] for field in _FIELDS))
 
     def label(self, name: str) -> np.ndarray:
         """Values of one condition label, int8, shape (N,), -1 unknown."""
@@ -62,20 +67,26 @@ class Photographs:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal digits that change with any pixel, label or patient."""
-        return fingerprint(self.images, self.codes, self.patients.tolist())
+        """Hexadecimal digits that change with any pixel, label, patient, split, name or source."""
+        pixels = self.images.fingerprint if isinstance(self.images, Images) else self.images
+        return fingerprint(pixels, *(getattr(self, field) for field in _FIELDS))
 
     def readable(self) -> np.ndarray:
-        """Mask of the rows of which no readability label says that something cannot be read."""
+        """Mask of the rows without a readability label of 0."""
         columns = [CONDITION_NAMES.index(label.name) for label in READABILITY]
         return (self.codes[:, columns] != 0).all(axis=1)
+
+    def sample(self, count: int, seed: int) -> Photographs:
+        """At most `count` rows, drawn at random without replacement and kept in order."""
+        if len(self) <= count:
+            return self
+        return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:count])]
 
 
 def concatenate(parts: Sequence[Photographs]) -> Photographs:
     """All rows of the parts, in their order."""
-    return Photographs(
-        *(np.concatenate([getattr(part, field) for part in parts]) for field in Photographs.__dataclass_fields__)
-    )
+    fields = (np.concatenate([getattr(part, field) for part in parts]) for field in _FIELDS)
+    return Photographs(join([part.images for part in parts]), *fields)
 
 
 def equalise(image: Image.Image, size: int) -> np.ndarray:
@@ -95,30 +106,41 @@ def equalise(image: Image.Image, size: int) -> np.ndarray:
 
 
 def load_photographs(
-    source: str, size: int, cache: Path, config: str | None = None, patient_column: str | None = None, limit: int = 0
+    source: str,
+    size: int,
+    cache: Path,
+    config: str | None = None,
+    patient_column: str | None = None,
+    limit: int = 0,
+    source_column: str = "source",
 ) -> Photographs:
-    """Reads all splits of a `datasets` source and equalises the images; a second call reads the cache.
+    """Reads all splits of a `datasets` source and equalises the images on disk; a second call uses the same files.
 
     Args:
         source: a folder (Parquet, or images with a `metadata.csv`) or a Hub id with an image column `image` and any of
-            the label columns. A label the source lacks is unknown.
+            the label columns. Labels that the source lacks are unknown.
         size: side of the equalised images, in pixels.
         cache: folder for the equalised images.
         config: the configuration of the source.
         patient_column: column of patients. None: every image is its own patient.
         limit: at most so many rows, drawn at random with a fixed seed; 0 takes all.
+        source_column: column that names the photograph set of a row; without it, all rows are of one set.
 
     Raises:
         EvaluationError: for a source, an image or a label that cannot be used, or images smaller than `size`.
     """
     table = _load_table(source, config, patient_column, limit)
-    version = [str(table._fingerprint), source, config, patient_column, limit, size, JPEG_QUALITY]
-    path = cache / f"images-{size}-{fingerprint(version)}.npz"
-    if not path.exists():
-        fields = _read_fields(table, source, size, patient_column)
-        write_whole(path, lambda temporary: np.savez(temporary, allow_pickle=False, **fields))
-    with np.load(path) as saved:
-        return Photographs(**{name: saved[name] for name in Photographs.__dataclass_fields__})
+    options = [source, config, patient_column, limit, source_column, size]
+    key = fingerprint(str(table._fingerprint), options, code_fingerprint("evaluation.data.photographs"))
+    folder = cache / f"photographs-{size}-{key}"
+    if not folder.exists():
+        _check_sizes(table, source, size)
+        fields = _read_fields(table, source, patient_column, source_column)
+        with atomic_folder(folder) as temporary:
+            write_rows(temporary / "images.npy", len(table), _equalise_all(table, source, size))
+            write_whole(temporary / "fields.npz", lambda path: np.savez(path, allow_pickle=False, **fields))
+    with np.load(folder / "fields.npz") as saved:
+        return Photographs(open_images(folder / "images.npy"), *(saved[field] for field in _FIELDS))
 
 
 def _load_table(source: str, config: str | None, patient_column: str | None, limit: int) -> Any:
@@ -143,26 +165,39 @@ def _load_table(source: str, config: str | None, patient_column: str | None, lim
     return table.cast_column("image", datasets.Image(decode=False))
 
 
-def _read_fields(table: Any, source: str, size: int, patient_column: str | None) -> dict[str, np.ndarray]:
-    images = np.empty((len(table), size, size, 3), dtype=np.uint8)
-    sides = []
-    for row, cell in enumerate(tqdm(table["image"], desc=f"equalising {Path(source).name}", unit="image")):
-        try:
-            image = decode_photograph(cell["bytes"] if cell.get("bytes") else cell["path"])
-        except PhotographError as error:
-            raise EvaluationError(f"the image in row {row} of {source!r} cannot be read: {error}") from error
-        sides.append(max(image.size))
-        images[row] = equalise(image, size)
-    if np.median(sides) < size:
+def _check_sizes(table: Any, source: str, size: int) -> None:
+    rows = np.unique(np.linspace(0, len(table) - 1, min(CHECKED_IMAGES, len(table))).astype(int))
+    side = np.median([max(_decode(table[int(row)]["image"], int(row), source).size) for row in rows])
+    if side < size:
         raise EvaluationError(
-            f"size is {size}, but half of the images of {source!r} have at most {int(np.median(sides))} pixels a side; "
-            "allowed are sizes that enlarge neither side, because enlarging tells them apart"
+            f"size is {size}, but half of the images of {source!r} have at most {int(side)} pixels a side; allowed are "
+            "sizes to which no side is enlarged, because enlarging makes the sides distinguishable"
         )
-    numbers = [str(row) for row in range(len(table))]
-    patients = [str(name) for name in table[patient_column]] if patient_column else numbers
-    fields = {"patients": patients, "splits": table["__split__"][:], "names": numbers}
-    arrays = {name: np.array(values, dtype=str) for name, values in fields.items()}
-    return {"images": images, "codes": _read_codes(table, source), **arrays}
+
+
+def _equalise_all(table: Any, source: str, size: int) -> Iterator[np.ndarray]:
+    progress = tqdm(table["image"], desc=f"equalising {Path(source).name}", unit="image")
+    for row, cell in enumerate(progress):
+        yield equalise(_decode(cell, row, source), size)[None]
+
+
+def _decode(cell: dict[str, Any], row: int, source: str) -> Image.Image:
+    try:
+        return decode_photograph(cell["bytes"] if cell.get("bytes") else cell["path"])
+    except PhotographError as error:
+        raise EvaluationError(f"the image in row {row} of {source!r} cannot be read: {error}") from error
+
+
+def _read_fields(table: Any, source: str, patient_column: str | None, source_column: str) -> dict[str, np.ndarray]:
+    names = [str(row) for row in range(len(table))]
+    has_sources = source_column in table.column_names
+    fields = {
+        "patients": [str(name) for name in table[patient_column]] if patient_column else names,
+        "splits": table["__split__"][:],
+        "names": names,
+        "sources": [str(name) for name in table[source_column]] if has_sources else [Path(source).name] * len(table),
+    }
+    return {"codes": _read_codes(table, source), **{name: np.array(v, dtype=str) for name, v in fields.items()}}
 
 
 def _read_codes(table: Any, source: str) -> np.ndarray:

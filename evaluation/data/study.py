@@ -1,33 +1,33 @@
-"""The material of all experiments: synthetic images, real photographs, and who among the real is held out."""
+"""The data of all experiments: synthetic images, real photographs, and which of their patients are held out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.cache import fingerprint
 from evaluation.data.photographs import Photographs, load_photographs
-from evaluation.data.splits import split_patients
+from evaluation.data.splits import TEST, TRAINING, VALIDATION, assign_parts, refuse_chosen_on
 from evaluation.errors import EvaluationError
 
-# Where nobody says whom the generator has not seen, this share of the patients is kept from our own classifiers.
-HELD_OUT_SHARE = 0.25
 MIN_IMAGES = 40
+# Experiments that need no more measure a random sample of the synthetic images. All are searched for copies.
+MAX_SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
 class Study:
-    """What an experiment is given.
+    """The data that an experiment is given.
 
     Attributes:
         synthetic: all synthetic images.
-        train: real photographs that classifiers here may learn from, and that the generator may have seen.
-        held_out: real photographs of other patients.
-        held_out_known: whether the generator is known not to have seen `held_out`.
-        folder: where figures and caches go.
-        seed: decides on everything random.
+        train: real photographs from which classifiers here may learn, and which the generator may have seen.
+        held_out: real photographs of the test patients.
+        held_out_known: whether the generator is known not to have seen the patients of `held_out`.
+        folder: for figures and caches.
+        seed: determines everything random.
+        has_validation: whether other patients than those of `held_out` were there for choices.
     """
 
     synthetic: Photographs
@@ -36,17 +36,23 @@ class Study:
     held_out_known: bool
     folder: Path
     seed: int
+    has_validation: bool = False
 
     @property
     def cache(self) -> Path:
-        """Folder of what can be computed again."""
+        """Folder for what can be computed again."""
         return self.folder / "cache"
 
     @property
+    def sample(self) -> Photographs:
+        """The synthetic images in which everything was requested to be readable; a random sample if they are many."""
+        return self.synthetic[self.synthetic.readable()].sample(MAX_SAMPLE, self.seed)
+
+    @property
     def fingerprint(self) -> str:
-        """Changes with any image, label, split or seed."""
+        """Changes with any image, label, part or seed."""
         parts = [part.fingerprint for part in (self.synthetic, self.train, self.held_out)]
-        return fingerprint(*parts, self.held_out_known, self.seed)
+        return fingerprint(*parts, self.held_out_known, self.has_validation, self.seed)
 
 
 def load_study(
@@ -56,14 +62,13 @@ def load_study(
     size: int = 128,
     real_config: str | None = None,
     patient_column: str | None = "patient",
-    held_out_patients: Path | None = None,
+    splits: Path | None = None,
+    chosen_on: Sequence[Path] = (),
     limit: int = 0,
+    limit_synthetic: int = 0,
     seed: int = 0,
 ) -> Study:
-    """Loads both sides and decides who is held out.
-
-    Held out are the patients listed in `held_out_patients`; or else the rows of the real source's splits other than
-    `train`; or else a quarter of the patients, drawn by `seed`, whom the generator may have seen.
+    """Loads both sides. The photographs of the test patients are held out, those of validation patients are not used.
 
     Args:
         synthetic: `datasets` source of the synthetic images.
@@ -72,9 +77,11 @@ def load_study(
         size: side of the equalised images in pixels.
         real_config: configuration of the real source.
         patient_column: column of patients in the real source.
-        held_out_patients: text file, one patient a line.
+        splits: CSV file with the part of each patient, see `assign_parts`.
+        chosen_on: lists of patients on whom something was chosen, see `refuse_chosen_on`.
         limit: at most so many images of either side, 0 for all.
-        seed: decides on everything random.
+        limit_synthetic: at most so many synthetic images, 0 for all.
+        seed: determines everything random.
 
     Raises:
         EvaluationError: for input that cannot be used.
@@ -83,36 +90,13 @@ def load_study(
         raise EvaluationError("patient_column is missing; every experiment holds out by patient and needs one")
     cache = folder / "cache"
     photographs = load_photographs(real, size, cache, real_config, patient_column, limit)
-    generated = load_photographs(synthetic, size, cache, limit=limit)
-    train, held_out, known = hold_out(photographs, held_out_patients, seed)
-    parts = {"synthetic": generated, "real train": photographs[train], "real held-out": photographs[held_out]}
-    for name, part in parts.items():
+    parts, known = assign_parts(photographs.patients, photographs.splits, splits)
+    train, held_out = (photographs[parts == part] for part in (TRAINING, TEST))
+    refuse_chosen_on(held_out.patients, chosen_on)
+    limits = [number for number in (limit, limit_synthetic) if number]
+    generated = load_photographs(synthetic, size, cache, limit=min(limits, default=0))
+    sides = {"synthetic": generated, "the training part of the real source": train, "its test part": held_out}
+    for name, part in sides.items():
         if len(part) < MIN_IMAGES:
             raise EvaluationError(f"{name} has {len(part)} images; at least {MIN_IMAGES} are needed")
-    return Study(generated, photographs[train], photographs[held_out], known, folder, seed)
-
-
-def hold_out(photographs: Photographs, listed: Path | None, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Decides who is held out, see `load_study`.
-
-    Returns:
-        Row numbers of the others and of the held-out, and whether the generator is known not to have seen the latter.
-
-    Raises:
-        EvaluationError: if nobody listed is there, or a patient is on both sides.
-    """
-    if listed is not None:
-        names = {line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
-        chosen = np.isin(photographs.patients, list(names))
-        if not chosen.any():
-            raise EvaluationError(
-                f"held_out_patients {str(listed)!r} names none of the patients of the real photographs"
-            )
-        return np.flatnonzero(~chosen), np.flatnonzero(chosen), True
-    other = photographs.splits != "train"
-    if other.any() and not other.all():
-        both = set(photographs.patients[other]) & set(photographs.patients[~other])
-        if both:
-            raise EvaluationError(f"patient {str(min(both))!r} is in the split train and in another; allowed is one")
-        return np.flatnonzero(~other), np.flatnonzero(other), True
-    return *split_patients(photographs.patients, HELD_OUT_SHARE, seed), False
+    return Study(generated, train, held_out, known, folder, seed, bool((parts == VALIDATION).any()))

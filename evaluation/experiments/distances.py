@@ -1,7 +1,7 @@
-"""Distances between the distributions of synthetic and real images, beside the same between two halves of the real.
+"""Distances between the distributions of synthetic and real images, and between two halves of the real ones.
 
-Frechet distance, KID, precision, recall, density and coverage, in any feature space. All values of a row come from
-equally many images, because most of these numbers depend on how many there are.
+Frechet distance, KID, precision, recall, density and coverage, in any feature space. All values of a row are from the
+same number of images, because most of these numbers depend on it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from evaluation.measures.features import FeatureSpace
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from evaluation.measures.metrics.kid.kid import kid
 from evaluation.measures.metrics.prdc.prdc import prdc
-from evaluation.measures.statistics import Interval, interval
+from evaluation.measures.statistics import Interval, full_range
 from evaluation.report_page.results import Cell, Result, Table
 
 REPEATS = 20
 MIN_HALF = 20
-# More images a half cost time with the cube, and narrow the interval no more than the patients do.
+# Larger halves take time with the cube of the number, and narrow the range no more than the patients do.
 MAX_HALF = 1000
 NAMES = ("frechet distance", "kid", "precision", "recall", "density", "coverage")
 METHOD = (
     "The held-out real photographs are split by patient into two halves, {repeats} times at random; each time the "
-    "second half is compared with the first (the floor: real against real) and with as many synthetic images. "
-    "Intervals are the 95 % range over these splits: halves drawn without replacement vary like a bootstrap by "
-    "patient, but hold no image twice, which would look like a near copy to the metrics that count neighbours. Images "
-    "in which something was asked to be unreadable are left out on both sides."
+    "second half is compared with the first (the floor: real against real) and with as many synthetic images. In "
+    "brackets is the range over these splits, from the smallest to the largest value. It is not a confidence interval: "
+    "the splits overlap. A bootstrap is not used because it repeats images, which the metrics that count neighbours "
+    "take for near copies. Images with an unreadable part are left out on both sides. The Frechet distance in the "
+    "features of Inception-v3 is the FID."
 )
 
 
@@ -46,9 +47,9 @@ def halves(patients: np.ndarray, available: int, seed: int, repeats: int) -> Ite
 
     Args:
         patients: the patient of each row, shape (N,).
-        available: at most so many rows a half.
-        seed: decides on the halves.
-        repeats: how many.
+        available: at most so many rows per half.
+        seed: determines the halves.
+        repeats: number of splits.
 
     Raises:
         NotMeasurable: if a half would have fewer than `MIN_HALF` rows.
@@ -71,7 +72,7 @@ def compare(
         generated: shape (N, D).
         real: shape (M, D).
         patients: the patient of each real vector, shape (M,).
-        seed: decides on the halves.
+        seed: determines the halves.
         repeats: number of random halves.
 
     Returns:
@@ -90,7 +91,7 @@ def compare(
     third[:, 0] = synthetic[:, 0] / floor[:, 0]
 
     def of(table: np.ndarray, column: int) -> Interval:
-        return interval(float(table[:, column].mean()), table[:, column])
+        return full_range(table[:, column])
 
     return {name: (of(synthetic, column), of(floor, column), of(third, column)) for column, name in enumerate(NAMES)}
 
@@ -99,10 +100,10 @@ def run(study: Study, spaces: dict[str, FeatureSpace | NotMeasurable]) -> Result
     """The experiment: a table with each of `NAMES` in each feature space.
 
     Args:
-        study: the material.
-        spaces: feature spaces by name, or why one is not to be had.
+        study: the data.
+        spaces: feature spaces by name, or why one is not available.
     """
-    generated, real = (part[part.readable()] for part in (study.synthetic, study.held_out))
+    generated, real = study.sample, study.held_out[study.held_out.readable()]
     rows: list[list[Cell]] = []
     findings = []
     for name, space in spaces.items():
@@ -113,10 +114,11 @@ def run(study: Study, spaces: dict[str, FeatureSpace | NotMeasurable]) -> Result
         except NotMeasurable as reason:
             rows.append([name, "all", *[f"not measurable: {reason}"] * 3])
             continue
-        rows += [[name, metric, *numbers] for metric, numbers in found.items()]
+        rows += [[space.network, metric, *numbers] for metric, numbers in found.items()]
         findings.append(
-            f"In the features of the {name} network, the Frechet distance of the synthetic images is "
-            f"{found['frechet distance'][2]} times that between two halves of the real patients."
+            f"In the features of {space.network}, the Frechet distance of the synthetic images is "
+            f"{found['frechet distance'][2].value:.2f} times that between two halves of the real patients (from "
+            f"{found['frechet distance'][2].low:.2f} to {found['frechet distance'][2].high:.2f} over {REPEATS} splits)."
         )
     columns = ["features", "metric", "synthetic to real", "real to real", "ratio (Frechet) or difference"]
     table = Table("distances", "Distances between distributions", columns, rows)

@@ -1,11 +1,11 @@
-"""What synthetic images are worth to a classifier of real photographs: the paper's downstream experiment.
+"""The training runs of the downstream experiment of the paper: one task on real photographs, learned in several ways.
 
-One real task, held out by patient, learned in several ways from several fractions of the real patients. Each training
-run is kept on disk, so that an interrupted experiment goes on with the run it was at.
+Each run is saved when it is complete; an interrupted experiment continues with the first run that is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Iterator
@@ -14,27 +14,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from sklearn.metrics import f1_score
 from torch import nn
 
-from evaluation.cache import fingerprint
+from evaluation.cache import code_fingerprint, fingerprint
+from evaluation.data.images import Images, as_images, join
 from evaluation.data.photographs import Photographs
 from evaluation.data.study import Study
 from evaluation.errors import EvaluationError, NotMeasurable
-from evaluation.measures.classifier import QUESTIONS, Classifier, answers, build_classifier
+from evaluation.measures.classifier import QUESTIONS, Classifier, answers, architecture_key, build_classifier
 from evaluation.measures.classifier_training import Schedule, predict, train_classifier
-from evaluation.measures.statistics import MIN_PER_CLASS, Interval, auc, bootstrap, quadratic_kappa
+from evaluation.measures.statistics import (
+    MIN_PER_CLASS,
+    Interval,
+    auc,
+    bootstrap,
+    macro_f1,
+    quadratic_kappa,
+    within_source_auc,
+)
 from pipeline_synfundus.labels import UNKNOWN
 from synfundus.files import write_json, write_whole
 
 POINTS = 10  # on a learning curve
-METRICS = ("AUC", "quadratic kappa", "accuracy", "F1 (macro)")
+METRICS = ("AUC within source", "AUC, pooled", "quadratic kappa", "accuracy", "F1 (macro)")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """The plan of the experiment.
 
     Attributes:
         task: a disease label.
@@ -42,8 +49,8 @@ class Plan:
         fractions: of the real training patients.
         seeds: of weights, order and the fraction's patients.
         networks: architectures that learn from random weights.
-        initialised: architectures that come with weights, or folders of checkpoints.
-        schedule: of the last stage; pretraining is as long.
+        initialised: architectures with pretrained weights, or folders of checkpoints.
+        schedule: of the last stage; pretraining has the same length.
     """
 
     task: str = "dr_grade"
@@ -57,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: who learns, in which way, from which fraction of the real patients, with which seed."""
+    """One training run: the network, the way of learning, the fraction of the real patients, and the seed."""
 
     network: str
     way: str
@@ -67,12 +74,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run led to.
+    """The result of a run.
 
     Attributes:
         probabilities: of each question of the task on each held-out photograph, shape (N, Q).
         seen: images seen at the points of the learning curve.
-        curve: AUC on the held-out photographs at these points.
+        curve: pooled AUC on the held-out photographs at these points.
     """
 
     probabilities: np.ndarray
@@ -97,12 +104,12 @@ class Experiment:
     """Runs a plan on a study.
 
     Args:
-        study: the material.
+        study: the data.
         plan: what to run.
 
     Raises:
-        NotMeasurable: if the held-out patients or the synthetic images do not support the task.
-        EvaluationError: if the task is no disease.
+        NotMeasurable: if there are too few photographs or images with and without the disease.
+        EvaluationError: if the task is not a disease label.
     """
 
     def __init__(self, study: Study, plan: Plan) -> None:
@@ -112,7 +119,7 @@ class Experiment:
             raise EvaluationError(f"task is {plan.task!r}; allowed are {allowed}")
         self.plan = plan
         self.folder = study.cache / "downstream"
-        parts = (study.synthetic[study.synthetic.readable()], study.train, study.held_out)
+        parts = (study.sample, study.train, study.held_out)
         known = [part[part.label(plan.task) != UNKNOWN] for part in parts]
         self.synthetic, self.train, self.held_out = (_shrink(part, plan.size) for part in known)
         for name, part in (("held-out", self.held_out), ("training", self.train), ("synthetic", self.synthetic)):
@@ -123,22 +130,37 @@ class Experiment:
                     f"{MIN_PER_CLASS} of each kind are needed"
                 )
         self.truth = self._targets(self.held_out)
+        self.sources = np.unique(self.held_out.sources, return_inverse=True)[1]
 
     def _targets(self, part: Photographs) -> np.ndarray:
         return answers(part.codes)[:, self.columns]
 
-    def task_auc(self, probabilities: np.ndarray, rows: np.ndarray) -> float:
-        """Mean AUC over the questions of the task that these held-out rows can measure."""
-        pairs = [(self.truth[rows, column], probabilities[rows, column]) for column in range(len(self.columns))]
-        both = [pair for pair in pairs if 0 < pair[0].sum() < len(rows)]
-        if not both:
-            raise NotMeasurable("only one class is there")
-        return float(np.mean([auc(*pair) for pair in both]))
+    def task_auc(self, probabilities: np.ndarray, rows: np.ndarray, within: bool = False) -> float:
+        """Mean AUC over the questions of the task that these held-out rows can measure.
+
+        Args:
+            probabilities: of all held-out photographs, shape (N, Q).
+            rows: the row numbers to measure.
+            within: whether only pairs of photographs of the same source count.
+
+        Raises:
+            NotMeasurable: if no question has both answers.
+        """
+        found = []
+        for column in range(len(self.columns)):
+            truth, scores = self.truth[rows, column], probabilities[rows, column]
+            with contextlib.suppress(NotMeasurable):
+                found.append(within_source_auc(truth, scores, self.sources[rows]) if within else auc(truth, scores))
+        if not found:
+            raise NotMeasurable("no question of the task has positives and negatives" + " in one source" * within)
+        return float(np.mean(found))
 
     def outcome(self, run: Run) -> Outcome:
-        """The outcome of a run, from the disk where it is there."""
+        """The outcome of a run, from the disk if it was done before."""
         parts = [part.fingerprint for part in (self.synthetic, self.train, self.held_out)]
-        path = self.folder / f"run-{fingerprint(*parts, asdict(run), self.plan.size, asdict(self.plan.schedule))}.json"
+        options = [self.plan.task, self.plan.size, asdict(self.plan.schedule), architecture_key(run.network)]
+        key = fingerprint(*parts, asdict(run), options, code_fingerprint(__name__))
+        path = self.folder / f"run-{key}.json"
         if not path.exists():
             found = self._execute(run)
             write_json(path, {**asdict(found), "probabilities": found.probabilities.tolist(), "run": asdict(run)})
@@ -166,22 +188,23 @@ class Experiment:
         network = train_classifier(network, images, targets, schedule, watch, every)
         return Outcome(predict(network, self.held_out.images), seen, curve)
 
-    def _material(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """Images and targets of the last stage; in a mix, each side is half of what is seen."""
+    def _material(self, run: Run) -> tuple[Images, np.ndarray]:
+        """Images and targets of the last stage; in a mix, each side is half of the images seen."""
         patients = np.random.default_rng([run.seed, 7]).permutation(np.unique(self.train.patients))
         chosen = np.isin(self.train.patients, patients[: max(1, round(len(patients) * run.fraction))])
-        images, targets = self.train.images[chosen], self._targets(self.train)[chosen]
+        images, targets = as_images(self.train.images).select(chosen), self._targets(self.train)[chosen]
         if run.way != "mixed":
             return images, targets
         count = max(len(images), len(self.synthetic))
         rows = np.arange(count)
-        sides = [(images, targets), (self.synthetic.images, self._targets(self.synthetic))]
-        images, targets = (np.concatenate([side[part][rows % len(side[0])] for side in sides]) for part in (0, 1))
-        return images, targets
+        sides = [(images, targets), (as_images(self.synthetic.images), self._targets(self.synthetic))]
+        mixed = join([side.select(rows % len(side)) for side, _ in sides])
+        return as_images(mixed), np.concatenate([of_side[rows % len(of_side)] for _, of_side in sides])
 
     def _pretrained(self, name: str, network: Classifier, schedule: Schedule) -> Classifier:
-        """The network after learning from synthetic images alone; learned once for each seed."""
-        key = fingerprint(self.synthetic.fingerprint, name, self.plan.task, self.plan.size, asdict(schedule))
+        """The network after training on synthetic images alone; trained once for each seed."""
+        options = [architecture_key(name), self.plan.task, self.plan.size, asdict(schedule)]
+        key = fingerprint(self.synthetic.fingerprint, options, code_fingerprint(__name__))
         path = self.folder / f"pretrained-{key}.pt"
         if path.exists():
             network.load_state_dict(torch.load(path, weights_only=True))
@@ -191,16 +214,15 @@ class Experiment:
         return network
 
     def score(self, outcomes: list[Outcome], metric: str) -> Interval:
-        """A metric of `METRICS`: the mean over the seeds' outcomes, with the interval by held-out patients."""
+        """A metric of `METRICS`: the mean over the seeds, with the interval of a bootstrap of the held-out patients."""
         grade = np.nan_to_num(self.truth).sum(axis=1).astype(int)
         predicted = [(outcome.probabilities > 0.5).sum(axis=1) for outcome in outcomes]
         scores = {
-            "AUC": lambda number, rows: self.task_auc(outcomes[number].probabilities, rows),
+            "AUC within source": lambda number, rows: self.task_auc(outcomes[number].probabilities, rows, within=True),
+            "AUC, pooled": lambda number, rows: self.task_auc(outcomes[number].probabilities, rows),
             "quadratic kappa": lambda number, rows: quadratic_kappa(grade[rows], predicted[number][rows]),
             "accuracy": lambda number, rows: float((grade[rows] == predicted[number][rows]).mean()),
-            "F1 (macro)": lambda number, rows: float(
-                f1_score(grade[rows], predicted[number][rows], average="macro", zero_division=0)
-            ),
+            "F1 (macro)": lambda number, rows: macro_f1(grade[rows], predicted[number][rows]),
         }
         score = scores[metric]
         return bootstrap(
@@ -211,9 +233,4 @@ class Experiment:
 
 
 def _shrink(photographs: Photographs, size: int) -> Photographs:
-    if photographs.images.shape[1] == size:
-        return photographs
-    images = [
-        np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX)) for image in photographs.images
-    ]
-    return replace(photographs, images=np.stack(images) if images else np.empty((0, size, size, 3), np.uint8))
+    return replace(photographs, images=as_images(photographs.images).resized(size))

@@ -1,4 +1,4 @@
-"""Readability as measured in the pixels: sharpness, exposure and visibility of the region that a label speaks of."""
+"""Readability measured in the pixels: sharpness, exposure and visibility of the region that a label describes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from evaluation.data.photographs import Photographs, concatenate
-from evaluation.data.study import Study
+from evaluation.data.study import MAX_SAMPLE, Study
 from evaluation.measures.statistics import bootstrap_auc
 from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table, measured
@@ -17,19 +17,22 @@ from pipeline_synfundus.photograph import FIELD_THRESHOLD
 from synfundus.readability import degrade, is_clear
 
 MEASURES = ("sharpness", "exposure", "visibility")
-# Pictures are measured at one size, so that sharpness means the same at every resolution.
+# Images are measured at one size, so that sharpness means the same at every resolution.
 MEASURED_SIZE = 128
 REGION_RADIUS = 0.14
-# Where disc and macula are in a picture centred between them or on the macula, as shares of the side from the centre.
+# Horizontal distance of disc and macula from the centre of the image, as a share of the side; the centre is on the
+# macula or between both.
 DISC_OFFSET, MACULA_OFFSET = 0.25, 0.05
 GOOD_LUMA = 110.0
+# Real photographs that are degraded for comparison, at most: their copies are in memory.
+MAX_DEGRADED = 1000
 
 
 def regions(eye_side: int) -> dict[str, np.ndarray]:
-    """Where each readability label looks, masks of shape (128, 128).
+    """The region of each readability label, as masks of shape (128, 128).
 
     Args:
-        eye_side: 0 right (disc on the right of the picture), 1 left; with -1 both places of the disc count.
+        eye_side: 0 right (disc on the right of the image), 1 left; with -1 both places of the disc count.
     """
     down, right = (np.mgrid[:MEASURED_SIZE, :MEASURED_SIZE] + 0.5) / MEASURED_SIZE - 0.5
     sides = {0: (1,), 1: (-1,)}.get(eye_side, (1, -1))
@@ -54,9 +57,9 @@ def measure(image: np.ndarray, region: np.ndarray) -> np.ndarray:
     Returns:
         Sharpness (spread of the green channel's Laplacian), exposure (minus the distance of its mean from a good
         exposure), visibility (spread of the green channel at the size of vessels and lesions: the difference of blurs
-        of 1 and 3 pixels), all in grey levels of 0-255. Shape (3,); zeros where nothing of the region is lit. Spread is
-        the interquartile range, to which the soft edge of a shadow is no detail; and grey levels are not divided by
-        the mean, which would make whatever noise is in the dark look sharp.
+        of 1 and 3 pixels), all in grey levels of 0-255. Shape (3,). If no pixel of the region is lit, sharpness and
+        visibility are 0. Spread is the interquartile range, which ignores the soft edge of a shadow. Grey levels are
+        not divided by the mean: that would make noise in dark regions look sharp.
     """
     small = Image.fromarray(image).resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BOX)
     lit = Image.fromarray(np.asarray(small).max(axis=2) > FIELD_THRESHOLD).convert("L").filter(ImageFilter.MinFilter(5))
@@ -94,7 +97,7 @@ def measure_all(photographs: Photographs) -> dict[str, np.ndarray]:
 
 
 def select_clear(photographs: Photographs) -> Photographs:
-    """The sharp and well exposed ones of these photographs, in which training takes everything for readable."""
+    """The sharp and well exposed photographs, which training treats as completely readable."""
     clear = photographs[np.array([is_clear(image) for image in photographs.images], dtype=bool)]
     codes = clear.codes.copy()
     codes[:, [CONDITION_NAMES.index(label.name) for label in READABILITY]] = 1
@@ -102,7 +105,7 @@ def select_clear(photographs: Photographs) -> Photographs:
 
 
 def spoil(photographs: Photographs, seed: int) -> Photographs:
-    """Readable photographs, and a spoiled copy of each in which disc and macula are found, with its labels."""
+    """Readable photographs, then a degraded, labelled copy of each in which disc and macula are found."""
     rng = np.random.default_rng(seed)
     copies = [degrade(image, row, rng) for image, row in zip(photographs.images, photographs.codes, strict=True)]
     found = np.array([copy is not None for copy in copies], dtype=bool)
@@ -113,23 +116,25 @@ def spoil(photographs: Photographs, seed: int) -> Photographs:
 
 
 def add_readability(study: Study, result: Result) -> None:
-    """Adds the measured readability by the label asked for, and examples (Figure 2 of the paper).
+    """Adds the measured readability by requested label, and examples (Figure 2 of the paper).
 
-    Compared are images in which everything is readable with those in which the region in question is not; unusable
-    images, in which nothing can be read, count for `is_fundus` only.
+    Images in which everything is readable are compared with images in which the region is not. Unusable images count
+    for `is_fundus` only.
     """
+    clear = select_clear(study.held_out.sample(MAX_DEGRADED, study.seed))
     reference, synthetic = (
-        _tell_apart(part, study.seed) for part in (spoil(select_clear(study.held_out), study.seed), study.synthetic)
+        _tell_apart(part, study.seed)
+        for part in (spoil(clear, study.seed), study.synthetic.sample(MAX_SAMPLE, study.seed))
     )
-    columns = ["label", "measured in its region", "real, spoiled", "synthetic"]
+    columns = ["label", "measure of its region", "real, degraded", "synthetic"]
     rows: list[list[Cell]] = [[*name, reference[name], synthetic[name]] for name in synthetic]
-    title = "Readability: AUC of what is measured, between readable and unreadable images"
+    title = "Readability: AUC of each measure between readable and unreadable images"
     result.tables.append(Table("readability", title, columns, rows))
     _add_examples(study, result)
 
 
 def _parts(photographs: Photographs, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of the readable images and of those in which the label says that it cannot be read."""
+    """Masks of the readable images and of the images whose label says that the region is unreadable."""
     bad = photographs.label(name) == 0
     if name != "is_fundus":
         bad &= photographs.label("is_fundus") != 0
@@ -164,4 +169,4 @@ def _add_examples(study: Study, result: Result) -> None:
     if titles:
         pictures = {name: np.stack(images) for name, images in examples.items()}
         file = figures.grid(study.folder, "readability", pictures, titles, figures.PUBLIC)
-        result.figures.append(Figure(file, "Synthetic images asked to be readable (above) and unreadable (below)"))
+        result.figures.append(Figure(file, "Synthetic images requested to be readable (above) and unreadable (below)"))

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.neighbors import KNeighborsClassifier
 
+from evaluation.data.images import Images, join, select
 from evaluation.data.photographs import Photographs, concatenate
 from evaluation.data.splits import split_patients
 from evaluation.data.study import Study
@@ -23,20 +24,21 @@ TEST_SHARE = 0.4
 NEIGHBOURS = 5
 MIN_SIDE = 50
 METHOD = (
-    "Equally many synthetic images and real ones, of half of all real patients, are mixed and split by patient; a "
-    "classifier learns on {train:.0%} which is which, and is asked about the rest. An AUC of 0.5 means that it cannot "
-    "tell. The floor is the same test between the two halves of the real patients. Classifiers: a ResNet and a ViT of "
-    "transformers, from random weights, and the {neighbours} nearest neighbours in a feature space. Images asked to be "
-    "unreadable are left out on both sides."
+    "Equally many synthetic images and real ones, from half of all real patients, are mixed and split by patient. A "
+    "classifier is trained on {train:.0%} of the patients to tell them apart, and tested on the others. An AUC of 0.5 "
+    "means that it cannot tell them apart. The floor is the same test between the two halves of the real patients. "
+    "Classifiers: a ResNet and a ViT of transformers, from random weights, and the {neighbours} nearest neighbours in "
+    "a feature space. Images with an unreadable part are left out on both sides. Intervals are 95 % intervals of a "
+    "bootstrap of the test patients."
 )
 # From training images, their truths and test images to the probability of being synthetic.
-Tell = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Tell = Callable[[np.ndarray | Images, np.ndarray, np.ndarray | Images], np.ndarray]
 
 
 def tell_by_network(architecture: str, schedule: Schedule) -> Tell:
     """A test by a classifier that learns from pixels, see `build_classifier`."""
 
-    def tell(train: np.ndarray, truth: np.ndarray, test: np.ndarray) -> np.ndarray:
+    def tell(train: np.ndarray | Images, truth: np.ndarray, test: np.ndarray | Images) -> np.ndarray:
         network = build_classifier(architecture, 1, train.shape[1], schedule.seed)
         return predict(train_classifier(network, train, truth[:, None].astype(np.float32), schedule), test)[:, 0]
 
@@ -46,7 +48,7 @@ def tell_by_network(architecture: str, schedule: Schedule) -> Tell:
 def tell_by_neighbours(space: FeatureSpace) -> Tell:
     """A test by the nearest neighbours in a feature space."""
 
-    def tell(train: np.ndarray, truth: np.ndarray, test: np.ndarray) -> np.ndarray:
+    def tell(train: np.ndarray | Images, truth: np.ndarray, test: np.ndarray | Images) -> np.ndarray:
         return KNeighborsClassifier(NEIGHBOURS).fit(space(train), truth).predict_proba(space(test))[:, 1]
 
     return tell
@@ -55,13 +57,13 @@ def tell_by_neighbours(space: FeatureSpace) -> Tell:
 def two_sample_test(
     synthetic: Photographs, real: Photographs, tell: Tell, seed: int
 ) -> tuple[Interval, Interval, float]:
-    """Tests whether `tell` can tell the sides apart.
+    """Tests whether a classifier can tell the sides apart.
 
     Args:
         synthetic: the side of truth 1.
         real: the side of truth 0.
-        tell: learns and answers.
-        seed: decides on who is asked about.
+        tell: is trained and predicts.
+        seed: determines the test patients.
 
     Returns:
         Accuracy and AUC on held-out patients, and the p-value of the accuracy against chance (binomial, two-sided).
@@ -76,15 +78,15 @@ def two_sample_test(
         )
     rng = np.random.default_rng(seed)
     sides = [side[np.sort(rng.permutation(len(side))[:count])] for side in (real, synthetic)]
-    images = np.concatenate([side.images for side in sides])
+    images = join([side.images for side in sides])
     truth = np.repeat([0, 1], count)
     patients = np.concatenate([np.char.add(f"{number}:", side.patients) for number, side in enumerate(sides)])
-    # Each side is split by itself, so that the shares of test images do not depend on how many patients it has.
+    # Each side is split separately, so that its share of test images does not depend on its number of patients.
     splits = [split_patients(side.patients, TEST_SHARE, seed) for side in sides]
     train, test = (
         np.concatenate([rows[part] + number * count for number, rows in enumerate(splits)]) for part in (0, 1)
     )
-    scores = tell(images[train], truth[train], images[test])
+    scores = tell(select(images, train), truth[train], select(images, test))
     right = ((scores > 0.5) == truth[test]).astype(float)
     accuracy = bootstrap(lambda rows: float(right[rows].mean()), patients[test], seed)
     chance = max(truth[test].mean(), 1 - truth[test].mean())
@@ -96,17 +98,16 @@ def run(study: Study, spaces: dict[str, FeatureSpace | NotMeasurable], schedule:
     """The experiment: each classifier on synthetic against real, and on real against real.
 
     Args:
-        study: the material.
-        spaces: feature spaces for nearest neighbours, which must not have learned from these photographs; those that
-            are not to be had are left out.
+        study: the data.
+        spaces: feature spaces for nearest neighbours, not trained on these photographs. Unavailable ones are left out.
         schedule: of the networks.
     """
     tests = {name: tell_by_network(name, schedule) for name in ("resnet", "vit")}
-    for name, space in spaces.items():
+    for space in spaces.values():
         if not isinstance(space, NotMeasurable):
-            tests[f"neighbours in {name}"] = tell_by_neighbours(space)
+            tests[f"neighbours in {space.network}"] = tell_by_neighbours(space)
     everyone = concatenate([study.train, study.held_out])
-    synthetic, real = (part[part.readable()] for part in (study.synthetic, everyone))
+    synthetic, real = study.sample, everyone[everyone.readable()]
     first, second = (real[rows] for rows in split_patients(real.patients, 0.5, study.seed))
     result = Result("Telling synthetic from real", METHOD.format(train=1 - TEST_SHARE, neighbours=NEIGHBOURS))
     rows: list[list[Cell]] = []
@@ -129,5 +130,5 @@ def run(study: Study, spaces: dict[str, FeatureSpace | NotMeasurable], schedule:
         Table("two-sample", "Two-sample tests", ["classifier", "sides", "accuracy", "AUC", "p (accuracy)"], rows)
     )
     file = figures.intervals(study.folder, "two-sample", drawn, "AUC of telling the sides apart", 0.5)
-    result.figures.append(Figure(file, "AUC of telling synthetic from real, and real from real; dashed: cannot tell"))
+    result.figures.append(Figure(file, "AUC of telling synthetic from real, and real from real; dashed: chance"))
     return result

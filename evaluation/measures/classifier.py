@@ -1,8 +1,7 @@
-"""Classifiers of fundus photographs: transformers' ResNet and ViT, the offline ImageNet network, a masked loss.
+"""Classifiers of fundus photographs: transformers' ResNet and ViT, and EfficientNet-Lite0 with ImageNet weights.
 
-Everything is a binary question with an answer or none: a finding is present or absent, the grade of diabetic
-retinopathy is at least 1, 2, 3, 4 (ordinal regression after Frank and Hall 2001). Unknown answers are NaN, and
-contribute no loss.
+Labels become binary questions: a finding is present or absent; the grade of diabetic retinopathy is at least 1, 2, 3
+or 4 (ordinal regression, Frank and Hall 2001). Unknown answers are NaN.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from evaluation.cache import files_fingerprint
 from evaluation.errors import EvaluationError
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, UNKNOWN
 from synfundus.efficientnet import FEATURE_WIDTH, load_efficientnet_lite0
 
 GRADES = tuple(range(1, DISEASES[0].cardinality))
-# One question each: the label and the value from which on the answer is yes.
+# For each question, the label and the smallest value for which the answer is yes.
 QUESTIONS: tuple[tuple[str, int], ...] = (
     *(("dr_grade", grade) for grade in GRADES),
     *((label.name, 1) for label in DISEASES[1:]),
@@ -43,15 +43,15 @@ def grades(probabilities: np.ndarray) -> np.ndarray:
 
 
 class Classifier(nn.Module):
-    """A network from images of shape (B, 3, S, S) and range [-1, 1] to logits, whose features can be had too."""
+    """A network from images of shape (B, 3, S, S) and range [-1, 1] to logits, which also gives its features."""
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer is given, shape (B, D)."""
+        """The input of the last layer, shape (B, D)."""
         raise NotImplementedError
 
 
 class ImageNetClassifier(Classifier):
-    """The ImageNet network with a new head; its weights are learned on from ImageNet's.
+    """The ImageNet network with a new head, initialised with its ImageNet weights.
 
     Args:
         num_outputs: number of logits.
@@ -83,7 +83,7 @@ class HubClassifier(Classifier):
         self.model = model
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the head is given, shape (B, D)."""
+        """The input of the head, shape (B, D)."""
         found = self.model.base_model(pixel_values=images)
         pooled = getattr(found, "pooler_output", None)
         return found.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
@@ -91,6 +91,12 @@ class HubClassifier(Classifier):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of shape (B, number of outputs)."""
         return self.model(pixel_values=images).logits
+
+
+def architecture_key(architecture: str) -> str:
+    """The architecture for cache keys: of a checkpoint, with a fingerprint of its files."""
+    folder = Path(architecture)
+    return f"{architecture} {files_fingerprint(folder)}" if folder.is_dir() else architecture
 
 
 def build_classifier(architecture: str, num_outputs: int, size: int, seed: int) -> Classifier:

@@ -1,4 +1,4 @@
-"""Trains a classifier on binary questions with unknown answers, and asks it."""
+"""Trains a classifier on binary questions with unknown answers, and predicts answers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm.auto import tqdm
 
+from evaluation.data.images import Images
 from synfundus.images import to_tensor
 
 PREDICTION_BATCH = 128
@@ -20,12 +21,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train, and how.
+    """Length and settings of a training run.
 
     Attributes:
-        images_seen: images that the network sees in all.
-        batch_size: images a step.
-        learning_rate: its maximum; it rises for a tenth of the steps and then falls along a cosine.
+        images_seen: number of images seen in training.
+        batch_size: images per step.
+        learning_rate: the maximum; the rate rises for a tenth of the steps and then decays along a cosine.
         seed: of order and augmentation.
     """
 
@@ -37,7 +38,7 @@ class Schedule:
 
 def train_classifier(
     model: Network,
-    images: np.ndarray,
+    images: np.ndarray | Images,
     targets: np.ndarray,
     schedule: Schedule,
     watch: Callable[[int, nn.Module], None] | None = None,
@@ -47,9 +48,9 @@ def train_classifier(
 
     Args:
         model: from tensors of shape (B, 3, S, S) to logits of shape (B, Q).
-        images: uint8, shape (N, S, S, 3).
+        images: uint8, shape (N, S, S, 3), in memory or on disk.
         targets: 0, 1 or NaN, shape (N, Q).
-        schedule: how long, and how.
+        schedule: length and settings.
         watch: called with the number of images seen and the model in evaluation mode.
         watch_every: images between two calls.
 
@@ -104,7 +105,7 @@ def augment(batch: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray) -> np.ndarray:
+def predict(model: nn.Module, images: np.ndarray | Images) -> np.ndarray:
     """Probabilities of the answer yes, float32 of shape (N, Q), of uint8 images of shape (N, S, S, 3)."""
     device = next(model.parameters()).device
     starts = range(0, len(images), PREDICTION_BATCH)

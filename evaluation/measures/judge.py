@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from evaluation.cache import fingerprint
+from evaluation.cache import code_fingerprint, fingerprint
 from evaluation.data.photographs import Photographs
-from evaluation.measures.classifier import Classifier, answers, build_classifier
+from evaluation.measures.classifier import Classifier, answers, architecture_key, build_classifier
 from evaluation.measures.classifier_training import Schedule, train_classifier
 from evaluation.measures.features import FeatureSpace, device, network_extract
 from synfundus.files import write_whole
@@ -21,7 +21,7 @@ class Judge:
 
     Attributes:
         network: from tensors in [-1, 1] to logits of `QUESTIONS`.
-        version: fingerprint of what it learned from and how.
+        version: fingerprint of its training data, settings and code.
     """
 
     network: Classifier
@@ -29,15 +29,17 @@ class Judge:
 
 
 def train_judge(train: Photographs, cache: Path, architecture: str, schedule: Schedule) -> Judge:
-    """Trains the classifier on the real training photographs, or loads the one that was.
+    """Trains the classifier on the real training photographs, or loads it if it was trained before.
 
     Args:
         train: the photographs.
         cache: folder of the trained classifier.
         architecture: see `build_classifier`.
-        schedule: how long, and how.
+        schedule: length and settings.
     """
-    version = fingerprint(train.fingerprint, architecture, vars(schedule))
+    version = fingerprint(
+        train.fingerprint, architecture_key(architecture), vars(schedule), code_fingerprint("evaluation.measures.judge")
+    )
     path = cache / f"judge-{version}.pt"
     targets = answers(train.codes)
     network = build_classifier(architecture, targets.shape[1], train.images.shape[1], schedule.seed)

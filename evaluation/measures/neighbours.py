@@ -1,4 +1,4 @@
-"""Nearest neighbours among images, under flips and crops: what a copy looks like after small changes."""
+"""Nearest neighbours among images, also flipped and cropped: how copies look after small changes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
-# From uint8 images of shape (B, S, S, 3) to float32 vectors of length 1, shape (B, D).
-Describe = Callable[[np.ndarray], np.ndarray]
-# A crop: its side as a share of the image's, and where it lies in the margin, from 0 to 1 down and right.
-Crop = tuple[float, float, float]
-# Features change little with the framing, and cost much: one crop. Thumbnails are the other way round.
+from evaluation.data.images import Crop, Images, as_images
+
+# From N images to float32 vectors of length 1, shape (N, D).
+Describe = Callable[[Images], np.ndarray]
+# The features of a network change little with the framing and are expensive: one crop. For thumbnails it is reversed.
 FEATURE_CROPS: tuple[Crop, ...] = ((0.9, 0.5, 0.5),)
 _PLACES = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 THUMBNAIL_CROPS: tuple[Crop, ...] = tuple(
     (side, *place) for side in (0.97, 0.94, 0.91, 0.88, 0.85) for place in _PLACES
 )
-# Coarse on purpose. Of 50 real photographs cropped between two of the above, turned by 3 degrees, or saved as JPEG of
-# quality 50, 49 or 50 are near copies of themselves at 12 pixels; at 24, as few as none for some crops.
+# Thumbnails are coarse on purpose. Of 50 real photographs cropped between two of the above, rotated by 3 degrees, or
+# saved as JPEG with quality 50, 49 or 50 are near copies of themselves at 12 pixels; at 24 pixels few are, for some
+# crops none.
 THUMBNAIL = 12
-BATCH = 512
+# Vectors that are in memory together: of the queries, of the references, and rows of a matrix of distances.
+QUERY_CHUNK, REFERENCE_CHUNK, DISTANCE_ROWS = 16_384, 8_192, 512
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Neighbours:
     """The nearest reference of each query.
 
     Attributes:
-        distance: distance, shape (N,), 0 for a copy, 2 at most.
+        distance: distance, shape (N,), 0 for a copy, 2 at most; infinite if there is no reference.
         row: its row number among the references, shape (N,).
     """
 
@@ -43,41 +44,26 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def describe_thumbnail(images: np.ndarray) -> np.ndarray:
-    """Describes images by their small selves: averaged to 12x12, without mean and contrast, length 1.
+def describe_thumbnail(images: np.ndarray | Images) -> np.ndarray:
+    """Images averaged to 12x12 pixels, less their mean colour, scaled to length 1; float32, shape (N, 432).
 
-    Two of these have a squared distance of twice one minus their correlation.
+    The squared distance of two of these is twice one minus their correlation.
     """
-    small = [np.asarray(Image.fromarray(image).resize((THUMBNAIL,) * 2, Image.Resampling.BOX)) for image in images]
-    flat = np.stack(small).astype(np.float32).reshape(len(images), -1, 3)
-    return unit((flat - flat.mean(axis=1, keepdims=True)).reshape(len(images), -1))
+    small = np.concatenate(list(as_images(images).resized(THUMBNAIL).batches())).astype(np.float32)
+    flat = small.reshape(len(small), -1, 3)
+    return unit((flat - flat.mean(axis=1, keepdims=True)).reshape(len(small), -1))
 
 
-def views(images: np.ndarray, crops: tuple[Crop, ...]) -> Iterator[np.ndarray]:
-    """The images, and these crops of them enlarged to their size, each also flipped left to right.
-
-    Args:
-        images: uint8, shape (N, S, S, 3).
-        crops: which.
-
-    Yields:
-        uint8 arrays of the same shape.
-    """
-    size = images.shape[1]
-    yield images
-    yield images[:, :, ::-1]
-    for share, down, right in crops:
-        side = round(size * share)
-        top, left = round((size - side) * down), round((size - side) * right)
-        box = (left, top, left + side, top + side)
-        view = np.stack([np.asarray(Image.fromarray(image).resize((size, size), box=box)) for image in images])
-        yield view
-        yield view[:, :, ::-1]
+def views(images: Images, crops: tuple[Crop, ...]) -> Iterator[Images]:
+    """The images, and these crops of them enlarged to the size of the images, each also flipped left to right."""
+    for crop in (None, *crops):
+        yield images.view(crop, flipped=False)
+        yield images.view(crop, flipped=True)
 
 
 def nearest(
-    queries: np.ndarray,
-    references: np.ndarray,
+    queries: np.ndarray | Images,
+    references: np.ndarray | Images,
     describe: Describe,
     crops: tuple[Crop, ...],
     query_patients: np.ndarray | None = None,
@@ -85,28 +71,57 @@ def nearest(
 ) -> Neighbours:
     """Finds the nearest reference of each query, over all views of the references.
 
+    Memory is bounded however many queries and references there are; each view of the references is described once for
+    every `QUERY_CHUNK` queries.
+
     Args:
-        queries: uint8 images, shape (N, S, S, 3).
-        references: uint8 images, shape (M, S, S, 3).
-        describe: the space in which distances are taken.
-        crops: which crops of the references are looked at.
-        query_patients: with `reference_patients`, references of the query's own patient are passed over.
+        queries: N uint8 images.
+        references: M uint8 images of the same size.
+        describe: maps images to vectors of length 1, between which distances are taken.
+        crops: the crops of the references to look at.
+        query_patients: with `reference_patients`, references of the query's own patient are skipped.
         reference_patients: the patient of each reference.
     """
-    described = describe(queries)
+    queries, references = as_images(queries), as_images(references)
     best = Neighbours(np.full(len(queries), np.inf, dtype=np.float32), np.zeros(len(queries), dtype=np.int64))
-    number = 2 * (1 + len(crops))
-    for view in tqdm(views(references, crops), total=number, desc="views", unit="view", leave=False):
-        vectors = describe(view)
-        for start in range(0, len(queries), BATCH):
-            rows = slice(start, start + BATCH)
-            # Of vectors of length 1: |a - b|^2 = 2 - 2 a'b.
-            squared = np.maximum(2 - 2 * described[rows] @ vectors.T, 0)
-            if query_patients is not None and reference_patients is not None:
-                squared[query_patients[rows, None] == reference_patients[None]] = np.inf
-            row = squared.argmin(axis=1)
-            distance = np.sqrt(squared[np.arange(len(row)), row])
-            closer = distance < best.distance[rows]
-            best.distance[rows][closer] = distance[closer]
-            best.row[rows][closer] = row[closer]
+    others = query_patients is not None and reference_patients is not None
+    for start in range(0, len(queries), QUERY_CHUNK):
+        rows = slice(start, start + QUERY_CHUNK)
+        described = describe(queries.select(rows))
+        found = Neighbours(best.distance[rows], best.row[rows])  # views: what is written to them is in `best`
+        for first in tqdm(range(0, len(references), REFERENCE_CHUNK), desc="neighbours", unit="chunk", leave=False):
+            chunk = slice(first, first + REFERENCE_CHUNK)
+            same = (query_patients[rows], reference_patients[chunk]) if others else None  # type: ignore[index]
+            for view in views(references.select(chunk), crops):
+                _update(found, described, describe(view), first, same)
     return best
+
+
+def own_distance(
+    queries: np.ndarray | Images, references: np.ndarray | Images, describe: Describe, crops: tuple[Crop, ...]
+) -> np.ndarray:
+    """Distance of each query to the reference with the same row number, over all views of it; shape (N,)."""
+    described = describe(as_images(queries))
+    distances = [np.linalg.norm(described - describe(view), axis=1) for view in views(as_images(references), crops)]
+    return np.min(distances, axis=0)
+
+
+def _update(
+    best: Neighbours,
+    queries: np.ndarray,
+    references: np.ndarray,
+    first: int,
+    patients: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
+    """Replaces neighbours by nearer ones among these references, whose row numbers start at `first`."""
+    for start in range(0, len(queries), DISTANCE_ROWS):
+        rows = slice(start, start + DISTANCE_ROWS)
+        # Of vectors of length 1: |a - b|^2 = 2 - 2 a'b.
+        squared = np.maximum(2 - 2 * queries[rows] @ references.T, 0)
+        if patients is not None:
+            squared[patients[0][rows, None] == patients[1][None]] = np.inf
+        row = squared.argmin(axis=1)
+        distance = np.sqrt(squared[np.arange(len(row)), row])
+        closer = distance < best.distance[rows]
+        best.distance[rows][closer] = distance[closer]
+        best.row[rows][closer] = first + row[closer]

@@ -15,7 +15,9 @@ from .blend import build_blend
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.reader_study", description="A blind study with people.")
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.reader_study", description="A blind study with human readers."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="blend real and synthetic images")
     build.add_argument(
@@ -25,11 +27,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     build.add_argument("--real-config", help="configuration of the real source")
     build.add_argument("--per-disease", type=int, default=20, help="images of either side (%(default)s)")
     build.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
-    build.add_argument("--seed", type=int, default=0, help="decides on the choice (%(default)s)")
+    build.add_argument("--seed", type=int, default=0, help="determines the choice (%(default)s)")
     serve = commands.add_parser("serve", help="show the images to annotators in a browser")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for others (%(default)s)")
     serve.add_argument("--port", type=int, help="port to listen on")
-    analysis = commands.add_parser("analyse", help="say what the answers say")
+    analysis = commands.add_parser("analyse", help="analyse the answers")
     for command in (build, serve, analysis):
         command.add_argument("--study", type=Path, required=True, help="the study's folder")
     options = parser.parse_args(arguments)
@@ -64,7 +66,7 @@ def _build(options: argparse.Namespace) -> None:
     items = build_blend(synthetic, real, options.study, options.per_disease, options.seed)
     for disease in sorted({item.disease for item in items}):
         print(f"{disease}: {sum(item.disease == disease for item in items)} images")
-    print(f"{len(items)} images in {options.study}; key.csv says which is which: keep it from the annotators")
+    print(f"{len(items)} images in {options.study}; key.csv says which is which: do not show it to the annotators")
 
 
 if __name__ == "__main__":

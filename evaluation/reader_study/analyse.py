@@ -1,4 +1,4 @@
-"""What the annotators' answers say: confusion, F1 for each disease, agreement, and the test against chance."""
+"""Analyses the answers: confusion matrices, F1 for each disease, agreement, and the test against chance."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from synfundus.files import write_whole
 from .answers import all_answers
 from .blend import Item, load_key
 
-RESAMPLES = 500
+RESAMPLES = 1000
 METHOD = (
-    "Annotators said of each image whether it was real or synthetic, not knowing which; half were synthetic. F1 is "
-    "that of finding synthetic images; at 0.5 somebody who guesses stands. The p-value is that of the accuracy against "
-    "chance (binomial, two-sided). Fleiss' kappa is the agreement of the annotators over the images that all of them "
-    "answered. Intervals are 95 %, by bootstrap of the images."
+    "Annotators classified each image as real or synthetic without knowing which; half of them were synthetic. F1 is "
+    "that of finding synthetic images; guessing gives 0.5. The p-value is that of the accuracy against chance "
+    "(binomial, two-sided). Fleiss' kappa is the agreement of the annotators over the images that all of them "
+    "answered. Intervals are 95 % intervals of a bootstrap of the images."
 )
 Score = Callable[[np.ndarray, np.ndarray], float]
 
@@ -49,13 +49,13 @@ def fleiss_kappa(counts: np.ndarray) -> float:
 
 
 def analyse(folder: Path) -> Result:
-    """Analyses a study; unfinished annotators count with what they answered.
+    """Analyses a study, including annotators who have not finished.
 
     Args:
         folder: the study's; the figures are written to `analysis/` in it.
 
     Raises:
-        EvaluationError: if it holds no study or no answers.
+        EvaluationError: if the folder has no study or no answers.
     """
     items = {item.name: item for item in load_key(folder)}
     answers = all_answers(folder)

@@ -1,4 +1,4 @@
-"""Answers on disk: one line for each, written through before the next image is shown."""
+"""Answers on disk: one line each, on the disk before the next image is shown."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Answers:
         self.file = folder / "answers" / f"{name}.jsonl"
 
     def read(self) -> dict[str, int]:
-        """Items and what was said of them: 0 real, 1 synthetic. A line cut off by a power failure does not count."""
+        """The answers by item: 0 real, 1 synthetic. A line cut off by a power failure does not count."""
         if not self.file.exists():
             return {}
         lines = self.file.read_text(encoding="utf-8").split("\n")[:-1]
         return {answer["item"]: answer["answer"] for answer in map(json.loads, lines)}
 
     def record(self, item: str, answer: int, seconds: float) -> None:
-        """Appends an answer and waits until it is on the disk. A second answer to the same item is not taken.
+        """Appends an answer and waits until it is on the disk. A second answer to the same item is ignored.
 
         Args:
             item: the item's name.
             answer: 0 real, 1 synthetic.
-            seconds: how long the image was looked at.
+            seconds: how long the image was shown.
         """
         with _WRITING:
             if item in self.read():
@@ -69,9 +69,9 @@ class Answers:
         return self.file.read_bytes().rfind(b"\n") + 1
 
     def next_item(self, items: list[Item]) -> Item | None:
-        """The first unanswered item, in an order of the annotator's own; None when all are answered."""
+        """The first unanswered item in the annotator's own order; None if all are answered."""
         answered = self.read()
-        # Of the name's bytes, not of hash(): the same annotator gets the same order after a restart.
+        # From the bytes of the name, not hash(): the order is the same after a restart.
         order = np.random.default_rng(list(self.annotator.encode())).permutation(len(items))
         return next((items[number] for number in order if items[number].name not in answered), None)
 

@@ -1,4 +1,4 @@
-"""The blind, balanced blend of real and synthetic images, and the key that says which is which."""
+"""The blind, balanced mixture of real and synthetic images, and the key with the truth."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Item:
     """One image of the study.
 
     Attributes:
-        name: of its file, without the ending; says nothing about the image.
-        disease: the label that it was chosen for, or `healthy`.
+        name: of its file, without the suffix; random.
+        disease: the label for which it was chosen, or `healthy`.
         is_synthetic: the truth, 0 or 1.
-        row: what it was among the photographs of its side.
+        row: its name among the photographs of its side.
     """
 
     name: str
@@ -40,18 +40,18 @@ class Item:
 def build_blend(synthetic: Photographs, real: Photographs, folder: Path, per_disease: int, seed: int) -> list[Item]:
     """Chooses images and writes them with the key.
 
-    For each disease, and for healthy eyes, equally many images of either side are drawn; no image is drawn twice. A
-    disease that one side does not have is left out.
+    For each disease, and for healthy eyes, the same number of images is drawn from both sides; no image is drawn
+    twice. A disease that one side lacks is left out.
 
     Args:
-        synthetic: one side, equalised.
-        real: the other.
-        folder: for `images/` and `key.csv`; must not hold a study.
+        synthetic: the equalised synthetic images.
+        real: the equalised photographs.
+        folder: for `images/` and `key.csv`; must not contain a study.
         per_disease: images of either side for each disease; fewer where a side has fewer.
-        seed: decides on the choice and the order.
+        seed: determines the choice.
 
     Raises:
-        EvaluationError: if the folder holds a study, or no disease is on both sides.
+        EvaluationError: if the folder contains a study, or no disease is on both sides.
     """
     key = folder / "key.csv"
     if key.exists():
@@ -65,7 +65,7 @@ def build_blend(synthetic: Photographs, real: Photographs, folder: Path, per_dis
         item = Item(secrets.token_hex(6), disease, is_synthetic, str(side.names[row]))
         write_whole(image_file(folder, item.name), Image.fromarray(side.images[row]).save)
         items.append(item)
-    # Sorted by their names, which are random: the order of the key says nothing either.
+    # Sorted by their random names, so that the order of the key does not reveal the side.
     items.sort(key=lambda item: item.name)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [field.name for field in fields(Item)], lineterminator="\n")
@@ -100,7 +100,7 @@ def _choose(
 ) -> Iterator[tuple[str, int, int]]:
     sides = (real, synthetic)
     free = [side.readable() for side in sides]
-    # The rarest first: an eye with two diseases goes where it is needed more.
+    # The rarest first: an eye with two diseases is used for the rarer one.
     shown = {label.name: [side.label(label.name) > 0 for side in sides] for label in DISEASES}
     shown[HEALTHY] = [_is_healthy(side) for side in sides]
     for disease in sorted(shown, key=lambda name: min(int(mask.sum()) for mask in shown[name])):

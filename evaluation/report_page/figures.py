@@ -1,4 +1,4 @@
-"""Figures of the report. Those in `photographs/` show real photographs, and stand apart: they may not be published."""
+"""Figures of the report. Those with real photographs go to `photographs/`, because they may not be publishable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from evaluation.measures.statistics import Interval
 from synfundus.files import write_whole
 
-# Colours that the colour-blind tell apart (Okabe and Ito).
+# Colours that are distinguishable with colour blindness (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 PUBLIC, PRIVATE = "figures", "photographs"
 MAX_TILE = 128
@@ -74,7 +74,7 @@ def intervals(folder: Path, name: str, groups: Mapping[str, Mapping[str, Interva
         name: of the file.
         groups: for each kind, its estimates by name.
         label: of the axis.
-        chance: where to draw the line of chance.
+        chance: position of the line of chance.
 
     Returns:
         The file, relative to the report's folder.

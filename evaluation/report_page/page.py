@@ -22,9 +22,9 @@ def write_report(folder: Path, title: str, results: Sequence[Result]) -> None:
     """Writes `report.html`, `report.md` and, in `tables/`, a CSV for each table.
 
     Args:
-        folder: the report's folder, in which the figures are.
+        folder: the report's folder, with the figures.
         title: heading.
-        results: in the order in which they are printed.
+        results: in printed order.
     """
     for result in results:
         for table in result.tables:
@@ -34,13 +34,13 @@ def write_report(folder: Path, title: str, results: Sequence[Result]) -> None:
 
 
 def write_public_report(folder: Path, title: str, results: Mapping[str, Result], source: Path) -> None:
-    """Writes a report once more, without the figures that show real photographs.
+    """Writes the report again without the figures that show real photographs.
 
     Args:
         folder: the new report's folder.
         title: heading.
         results: by the name of the experiment.
-        source: the report's folder, in which the figures are.
+        source: the report's folder, with the figures.
     """
     public = {
         name: replace(result, figures=[figure for figure in result.figures if not _is_private(figure.file)])
@@ -54,7 +54,7 @@ def write_public_report(folder: Path, title: str, results: Mapping[str, Result],
 
 
 def failures(results: Sequence[Result]) -> list[str]:
-    """Why the report fails; empty where it does not."""
+    """Why the report fails; empty if it does not."""
     return [failure for result in results for failure in result.failures]
 
 
@@ -84,7 +84,7 @@ def _markdown_table(table: Table) -> list[str]:
 
 
 def to_html(title: str, results: Sequence[Result]) -> str:
-    """The report as one page, which takes nothing from elsewhere but its figures."""
+    """The report as one HTML page, which loads nothing but its figures."""
     contents = "".join(f'<li><a href="#part-{number}">{_text(r.title)}</a></li>' for number, r in enumerate(results))
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=_text(title),

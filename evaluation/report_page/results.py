@@ -1,4 +1,4 @@
-"""What an experiment found: sentences, tables and figures, which can be written, read back and printed."""
+"""The result of an experiment: sentences, tables and figures, which can be saved, loaded and printed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Table:
         name: of its CSV file.
         title: what it shows.
         columns: headings.
-        rows: cells; where a number could not be had, the cell says why.
+        rows: cells; a number that is not measurable is replaced by the reason.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Figure:
 
     Attributes:
         file: path relative to the report's folder.
-        caption: what it shows, also for those who do not see it.
+        caption: what it shows; also its text alternative.
     """
 
     file: str
@@ -66,12 +66,12 @@ class Result:
 
     Attributes:
         title: heading.
-        method: what was done, in sentences.
-        findings: what came out, in sentences.
-        tables: numbers.
-        figures: pictures.
-        failures: why the report fails; empty where it does not.
-        fingerprint: of what it was computed from.
+        method: how it was measured, in sentences.
+        findings: the main results, in sentences.
+        tables: the numbers.
+        figures: the figures.
+        failures: why the report fails; empty if it does not.
+        fingerprint: of the data, options and code from which it was computed.
     """
 
     title: str
@@ -99,7 +99,7 @@ class Result:
 
 
 def measured(measure: Callable[..., Any], *arguments: Any) -> Any:
-    """Returns `measure(*arguments)`, or the words that say why it cannot be measured."""
+    """Returns `measure(*arguments)`, or the reason why it is not measurable."""
     try:
         return measure(*arguments)
     except NotMeasurable as reason:

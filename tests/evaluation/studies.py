@@ -17,8 +17,8 @@ def draw_photographs(rows: int, size: int, seed: int, names: tuple[str, ...], pe
         codes[:, column] = rng.integers(CARDINALITIES[column], size=rows)
     images = [draw_phantom({name: int(row[CONDITION_NAMES.index(name)]) for name in names}, size, rng) for row in codes]
     patients = np.array([f"{seed}-{row // per_patient}" for row in range(rows)])
-    splits, numbers = np.full(rows, "train"), np.array([str(row) for row in range(rows)])
-    return Photographs(np.stack(images), codes, patients, splits, numbers)
+    numbers, sources = np.array([str(row) for row in range(rows)]), np.full(rows, "phantoms")
+    return Photographs(np.stack(images), codes, patients, np.full(rows, "train"), numbers, sources)
 
 
 def make_individual(images: np.ndarray, seed: int) -> np.ndarray:

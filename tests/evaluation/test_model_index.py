@@ -18,7 +18,7 @@ ROWS = {
 COLUMNS = {
     "distances": ["features", "metric", "synthetic to real", "real to real"],
     "two-sample": ["classifier", "sides", "AUC"],
-    "label-fidelity": ["label", "synthetic", "held-out real"],
+    "label-fidelity": ["label", "synthetic", "held-out real, within source"],
     "privacy": ["distance in", "share of near copies", "membership AUC"],
 }
 

@@ -8,7 +8,7 @@ import torch
 from evaluation.data.study import Study
 from evaluation.errors import EvaluationError
 from evaluation.experiments import label_fidelity
-from evaluation.experiments.label_fidelity import KAPPA
+from evaluation.experiments.label_fidelity import KAPPA, judge_labels
 from evaluation.experiments.readability import add_readability, measure, measure_all, regions, select_clear, spoil
 from evaluation.measures.classifier import QUESTION_NAMES, HubClassifier, answers, build_classifier, grades
 from evaluation.measures.classifier_training import Schedule, masked_loss, train_classifier
@@ -87,7 +87,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Resu
 
 
 def cell(result: Result, label: str) -> tuple:
-    return next(tuple(row[1:]) for row in result.tables[0].rows if row[0] == label)
+    """Held-out real (pooled), synthetic, and their ratio."""
+    return next(tuple(row[3:]) for row in result.tables[0].rows if row[0] == label)
 
 
 def test_a_label_that_images_show_is_found_and_one_drawn_by_lot_is_not(judged: tuple[Study, Judge, Result]) -> None:
@@ -153,4 +154,23 @@ def test_without_a_clear_photograph_the_real_side_of_readability_is_not_measurab
     cells = {row[1]: row[2:] for row in result.tables[0].rows if row[0] == "is_macular_readable"}
     assert all(
         real == "not measurable: 0 positives and 0 negatives; at least 10 of each needed" for real, _ in cells.values()
+    )
+
+
+def test_the_auc_within_source_comes_first(judged: tuple[Study, Judge, Result]) -> None:
+    table = judged[2].tables[0]
+    assert table.columns[1] == "held-out real, within source"
+    row = next(row for row in table.rows if row[0] == "is_amd")
+    assert row[1:4] == [row[3], 1, row[3]]  # the phantoms are one set
+
+
+def test_the_auc_of_a_label_that_is_the_camera_is_not_measurable_within_source(
+    judged: tuple[Study, Judge, Result],
+) -> None:
+    study, judge, _ = judged
+    cameras = np.where(study.held_out.label("is_amd") == 1, "camera of the ill", "camera of the healthy")
+    found = judge_labels(judge, replace(study.held_out, sources=cameras), seed=0)
+    assert isinstance(found.pooled["is_amd"], Interval) and found.sources["is_amd"] == 0
+    assert found.within["is_amd"] == (
+        "not measurable: 0 positives and 0 negatives in sources that have both; at least 10 of each needed"
     )

