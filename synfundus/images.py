@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from pipeline_synfundus.photograph import FIELD_THRESHOLD
+
 
 def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """Converts uint8 images of shape (B, H, W, 3) to a float tensor of shape (B, 3, H, W) in [-1, 1].
@@ -22,3 +24,18 @@ def to_images(tensor: torch.Tensor) -> np.ndarray:
     The inverse of `to_tensor`. Values outside the range are clamped.
     """
     return ((tensor.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def field_psnr(image: np.ndarray, reconstruction: np.ndarray) -> float:
+    """The peak signal-to-noise ratio of a reconstruction inside the field of view of a photograph.
+
+    Args:
+        image: uint8 photograph of shape (S, S, 3).
+        reconstruction: uint8 image of the same shape.
+
+    Returns:
+        The ratio in dB, at most 108 (for equal images).
+    """
+    inside = image.max(axis=2) > FIELD_THRESHOLD
+    error = np.square(reconstruction[inside].astype(np.float32) - image[inside]).mean() if inside.any() else 0.0
+    return float(10 * np.log10(255**2 / max(float(error), 1e-6)))

@@ -20,9 +20,8 @@ import torch
 from PIL import Image
 
 from pipeline_synfundus import FundusAutoencoder
-from pipeline_synfundus.photograph import FIELD_THRESHOLD
 from synfundus.files import atomic_folder, locked, write_json
-from synfundus.images import to_images
+from synfundus.images import field_psnr, to_images
 from training.card.model_card import RECORD_NAME, was_made_from
 from training.command_line.stage import run_stage
 from training.configuration.config import AutoencoderConfig, ConfigError, TrainingConfig
@@ -48,25 +47,9 @@ def reconstruct(vae: FundusAutoencoder, images: np.ndarray) -> np.ndarray:
     return to_images(vae.decode(encode_images(vae, images).to(vae.dtype), return_dict=False)[0])
 
 
-def reconstruction_grid(vae: FundusAutoencoder, images: np.ndarray) -> Image.Image:
+def _grid(images: np.ndarray, decoded: np.ndarray) -> Image.Image:
     """Photographs above, their reconstructions below."""
-    decoded = reconstruct(vae, images)
-    return Image.fromarray(np.concatenate([np.concatenate([*images], axis=1), np.concatenate([*decoded], axis=1)]))
-
-
-def field_psnr(vae: FundusAutoencoder, images: np.ndarray) -> float:
-    """Mean peak signal-to-noise ratio of reconstructions inside the field of view, in dB.
-
-    Args:
-        vae: the autoencoder.
-        images: uint8 photographs of shape (N, S, S, 3).
-    """
-    ratios = []
-    for image in images:
-        inside = image.max(axis=2) > FIELD_THRESHOLD
-        error = np.square(reconstruct(vae, image[None])[0][inside].astype(np.float32) - image[inside]).mean()
-        ratios.append(10 * np.log10(255**2 / max(float(error), 1e-6)))
-    return float(np.mean(ratios))
+    return Image.fromarray(np.concatenate([np.concatenate([*part], axis=1) for part in (images, decoded)]))
 
 
 @torch.no_grad()
@@ -167,8 +150,10 @@ class _AutoencoderRun:
         def evaluate(path: Path) -> dict[str, float]:
             if not accelerator.is_main_process:
                 return {}
-            reconstruction_grid(self.vae, self.shown).save(path)
-            return {"validation_psnr": field_psnr(self.vae, self.shown)}
+            decoded = reconstruct(self.vae, self.shown)
+            _grid(self.shown, decoded).save(path)
+            ratios = [field_psnr(*pair) for pair in zip(self.shown, decoded, strict=True)]
+            return {"validation_psnr": float(np.mean(ratios))}
 
         trainer = Trainer(
             loss,

@@ -1,0 +1,221 @@
+"""Measures what an autoencoder keeps of photographs: detail, vessels, and what a label classifier sees.
+
+    python -m evaluation.reconstruction --autoencoder runs/mine/vae --real harmonized --splits splits.csv --out report
+
+It compares photographs of one part of the patients with their reconstructions: the peak signal-to-noise ratio inside the
+field of view, the overlap of their vessels, and the AUC per label of linear classifiers that were trained on photographs
+of the training patients. The result is `reconstruction.json`, and `crops.png` shows crops side by side at full
+resolution: it contains photographs and is not for publication.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
+
+from evaluation.data.splits import PARTS, read_parts
+from evaluation.errors import EvaluationError, NotMeasurable
+from evaluation.measures.features import network_extract
+from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc
+from evaluation.measures.vessels import dice, find_vessels
+from pipeline_synfundus import FundusAutoencoder
+from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, parse_value
+from pipeline_synfundus.photograph import read_photograph
+from synfundus.efficientnet import load_efficientnet_lite0
+from synfundus.files import write_json, write_whole
+from synfundus.images import field_psnr, to_images, to_tensor
+
+NUM_CROPS = 6
+CROP = 160
+Reconstruct = Callable[[np.ndarray], np.ndarray]
+
+
+def load_reconstruct(folder: str) -> Reconstruct:
+    """Loads an autoencoder as a function on uint8 images of shape (S, S, 3).
+
+    Raises:
+        EvaluationError: if the folder holds no `FundusAutoencoder`.
+    """
+    try:
+        vae = FundusAutoencoder.from_pretrained(folder, local_files_only=True).float().eval()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise EvaluationError(f"autoencoder {folder!r} cannot be loaded: {error}") from error
+
+    @torch.no_grad()
+    def reconstruct(image: np.ndarray) -> np.ndarray:
+        return to_images(vae(to_tensor(image[None])))[0]
+
+    return reconstruct
+
+
+class RealRows:
+    """Rows of a `datasets` source by part of the split, decoded one at a time.
+
+    Args:
+        options: the command line's `real`, `real_config`, `patient_column`, `splits`, `size` and `native_size_column`.
+
+    Raises:
+        EvaluationError: if the source or the list of parts cannot be used.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        import datasets  # here, not above: it takes a second
+
+        parts = read_parts(options.splits)
+        table = datasets.load_dataset(options.real, options.real_config, split="train")
+        if options.patient_column not in table.column_names:
+            raise EvaluationError(f"--patient-column {options.patient_column!r} is not in {table.column_names}")
+        self.table = table.cast_column("image", datasets.Image(decode=False))
+        self.patients = np.array([str(name) for name in table[options.patient_column]])
+        self.parts = np.array([parts.get(name, "") for name in self.patients])
+        self.size = options.size
+        column = options.native_size_column
+        self.large = np.array(table[column]) >= options.size if column else np.ones(len(table), dtype=bool)
+        self.codes = np.stack(
+            [
+                [parse_value(name, value) for value in table[name]]
+                if name in table.column_names
+                else np.full(len(table), -1)
+                for name in CONDITION_NAMES
+            ],
+            axis=1,
+        )
+
+    def choose(self, part: str, limit: int) -> np.ndarray:
+        """At most `limit` row numbers of a part, drawn with a fixed seed, of photographs that are large enough."""
+        rows = np.flatnonzero((self.parts == part) & self.large)
+        if not len(rows):
+            raise EvaluationError(f"no photograph of the part {part!r} has {self.size} pixels a side")
+        return np.sort(np.random.default_rng(0).permutation(rows)[:limit])
+
+    def images(self, rows: np.ndarray, description: str) -> Iterator[np.ndarray]:
+        """The photographs of these rows, uint8 of shape (size, size, 3)."""
+        for row in tqdm(rows.tolist(), desc=description, unit="image"):
+            cell = self.table[row]["image"]
+            yield np.asarray(read_photograph(cell["bytes"] or cell["path"], self.size))
+
+
+def measure(rows: RealRows, reconstruct: Reconstruct, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of `reconstruction.json`; crops are written to `options.out`."""
+    network = load_efficientnet_lite0()
+    extract = network_extract(lambda x: network.extract_features(x).mean(dim=(2, 3)))
+    measured = rows.choose(options.part, options.limit)
+    ratios, overlaps, before, after, crops = [], [], [], [], []
+    for image in rows.images(measured, "reconstructing"):
+        decoded = reconstruct(image)
+        ratios.append(field_psnr(image, decoded))
+        overlaps.append(dice(find_vessels(image), find_vessels(decoded)))
+        features = extract(np.stack([image, decoded]))
+        before.append(features[0])
+        after.append(features[1])
+        if len(crops) < NUM_CROPS:
+            crops.append(_crop_pair(image, decoded))
+    sheet = Image.fromarray(np.concatenate(crops, axis=1))
+    write_whole(options.out / "crops.png", sheet.save)
+    training = rows.choose("training", options.limit_training)
+    learned = np.concatenate([extract(image[None]) for image in rows.images(training, "features for classifiers")])
+    patients = rows.patients[measured]
+    return {
+        "part": options.part,
+        "photographs": len(measured),
+        "patients": len(np.unique(patients)),
+        "size": rows.size,
+        "psnr": asdict(bootstrap(lambda chosen: float(np.mean(np.array(ratios)[chosen])), patients, 0)),
+        "vessel_dice": asdict(bootstrap(lambda chosen: float(np.mean(np.array(overlaps)[chosen])), patients, 0)),
+        "label_auc": _label_aucs(
+            learned, rows.codes[training], np.array(before), np.array(after), rows.codes[measured], patients
+        ),
+    }
+
+
+def _crop_pair(image: np.ndarray, decoded: np.ndarray) -> np.ndarray:
+    """The middle of a photograph above the same of its reconstruction."""
+    start = (len(image) - min(CROP, len(image))) // 2
+    window = slice(start, start + min(CROP, len(image)))
+    return np.concatenate([image[window, window], decoded[window, window]])
+
+
+def _label_aucs(
+    learned: np.ndarray,
+    learned_codes: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    codes: np.ndarray,
+    patients: np.ndarray,
+) -> dict[str, dict[str, Any]]:
+    """The AUC per disease on photographs and on reconstructions, or why it cannot be measured."""
+    result: dict[str, dict[str, Any]] = {}
+    for column, label in enumerate(DISEASES):
+        known, tested = learned_codes[:, column] >= 0, codes[:, column] >= 0
+        truth = codes[tested, column] > 0
+        try:
+            scores = _probe(learned[known], learned_codes[known, column] > 0, [before[tested], after[tested]])
+            photographs, reconstructions = (bootstrap_auc(truth, x, patients[tested], 0) for x in scores)
+        except NotMeasurable as reason:
+            result[label.name] = {"not_measurable": str(reason)}
+            continue
+        result[label.name] = _retention(photographs, reconstructions)
+    return result
+
+
+def _probe(features: np.ndarray, truth: np.ndarray, tested: list[np.ndarray]) -> list[np.ndarray]:
+    """Scores of a linear classifier on each of the tested sets."""
+    if len(np.unique(truth)) < 2:
+        raise NotMeasurable("the training patients have no positives or no negatives")
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
+    classifier.fit(features, truth)
+    return [classifier.decision_function(x) for x in tested]
+
+
+def _retention(photographs: Interval, reconstructions: Interval) -> dict[str, Any]:
+    return {
+        "photographs": asdict(photographs),
+        "reconstructions": asdict(reconstructions),
+        "retained": round(reconstructions.value / photographs.value, 4),
+    }
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.reconstruction", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--autoencoder", required=True, help="folder of a FundusAutoencoder, such as the `vae` folder of a pipeline")
+    add("--real", required=True, help="folder or Hub id of photographs with label columns")
+    add("--real-config", help="its configuration")
+    add("--patient-column", default="patient", help="its column of patients (%(default)s)")
+    add("--native-size-column", help="its column of true sizes in pixels; smaller photographs are left out")
+    add("--splits", type=Path, required=True, help="the part of each patient, from `python -m training.splits`")
+    add("--part", choices=PARTS[1:], default=PARTS[1], help="the patients to measure on (%(default)s)")
+    add("--size", type=int, default=512, help="side of the images in pixels (%(default)s)")
+    add("--limit", type=int, default=300, help="at most so many photographs to measure on (%(default)s)")
+    add("--limit-training", type=int, default=1500, help="at most so many to train classifiers on (%(default)s)")
+    add("--out", type=Path, required=True, help="folder of the result")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    options = parse_arguments(arguments)
+    try:
+        reconstruct = load_reconstruct(options.autoencoder)
+        result = measure(RealRows(options), reconstruct, options)
+    except EvaluationError as error:
+        raise SystemExit(f"error: {error}") from None
+    write_json(options.out / "reconstruction.json", result)
+    psnr, vessels = result["psnr"], result["vessel_dice"]
+    print(f"PSNR {psnr['value']:.2f} dB, vessel Dice {vessels['value']:.3f}: {options.out / 'reconstruction.json'}")
+
+
+if __name__ == "__main__":
+    main()
