@@ -2,9 +2,9 @@
 
     python -m evaluation.reconstruction --autoencoder runs/mine/vae --real harmonized --splits splits.csv --out report
 
-It compares photographs of one part of the patients with their reconstructions: the peak signal-to-noise ratio inside the
-field of view, the overlap of their vessels, and the AUC per label of linear classifiers that were trained on photographs
-of the training patients. The result is `reconstruction.json`, and `crops.png` shows crops side by side at full
+It compares photographs of one part of the patients with their reconstructions: the peak signal-to-noise ratio inside
+the field of view, the overlap of their vessels, and the AUC per label of linear classifiers that were trained on
+photographs of the training patients. The result is `reconstruction.json`. `crops.png` shows crops side by side at full
 resolution: it contains photographs and is not for publication.
 """
 
