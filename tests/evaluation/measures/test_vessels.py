@@ -5,7 +5,7 @@ from evaluation.measures.vessels import dice, find_vessels
 
 def eye_with_line(row: int) -> np.ndarray:
     """A round orange field with one dark horizontal line."""
-    down, right = np.mgrid[-1 : 1 : 128j, -1 : 1 : 128j]
+    down, right = np.mgrid[-1:1:128j, -1:1:128j]
     image = np.where((np.hypot(down, right) < 0.95)[..., None], np.array([190, 100, 50]), 0).astype(np.uint8)
     image[row : row + 3, 24:104] = (110, 30, 20)
     return image
