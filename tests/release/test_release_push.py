@@ -118,13 +118,13 @@ def test_a_corrected_card_is_published_and_the_tag_stays(hub: HubServer, api: Hf
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault(".", status=503, times=-1), "status 503 .* after several attempts. Nothing is lost: the same command"),
-        (Fault(".", "refuse", times=-1), "the Hub cannot be reached .*Nothing is lost"),
+        (Fault(".", status=503, times=-1), "status 503 .* after several attempts. Files already on the Hub are kept. Run the same command"),
+        (Fault(".", "refuse", times=-1), "the Hub cannot be reached .*Run the same command again to resume"),
         (Fault(".", status=401, times=-1), "does not accept the token"),
-        (Fault(".", status=403, times=-1), "the token may not write there: .* be a member of the organisation"),
+        (Fault(".", status=403, times=-1), "the token has no write access: .* you are a member of the organisation"),
         (
             Fault(".", status=403, times=-1, headers={"X-Error-Code": "GatedRepo"}),
-            "Ask for access on the repository's page",
+            "Request access on the repository's page",
         ),
         (Fault(".", status=413, times=-1), "the Hub refused POST http.*/commit/main: a fault"),
     ],
@@ -146,7 +146,7 @@ def test_a_dry_run_needs_no_hub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert main(["--namespace", "lab", "--dry-run", "space"]) == 0
     said = capsys.readouterr().out
     assert "cannot be reached; all files are listed as new" in said
-    assert re.search(r"space lab/synfundus: \d+ files to change, 0\.\d MB, 1 commits; 0 files are there", said)
+    assert re.search(r"space lab/synfundus: \d+ files to change, 0\.\d MB, 1 commits; 0 files unchanged", said)
     assert re.search(r"commit 1  add +\d\.\d{3} MB  generator\.json", said)
 
 
@@ -186,7 +186,7 @@ def push_here(hub: HubServer, api: HfApi, monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize(
     ("token", "status", "message"),
     [
-        ("hf_of_yesterday", 1, "does not accept the token: it has expired or was revoked"),
+        ("hf_of_yesterday", 1, "does not accept the token; it may have expired or been revoked"),
         ("hf_of_bob", 2, "--namespace is lab, but bob may write under bob only"),
         (None, 1, "no token was found. Log in with `hf auth login`"),
     ],
@@ -201,7 +201,7 @@ def test_who_may_not_publish_is_told_so_at_once(
 
 def test_a_space_without_a_model_is_refused(push_here: Callable) -> None:
     status, complaint = push_here("space")
-    assert (status, "Publish the model first, or all" in complaint) == (2, True), complaint
+    assert (status, "Publish the model first, or everything" in complaint) == (2, True), complaint
 
 
 @pytest.mark.parametrize(
