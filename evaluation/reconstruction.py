@@ -111,7 +111,11 @@ def measure(rows: RealRows, reconstruct: Reconstruct, options: argparse.Namespac
     network = load_efficientnet_lite0()
     extract = network_extract(lambda x: network.extract_features(x).mean(dim=(2, 3)))
     measured = rows.choose(options.part, options.limit)
-    ratios, overlaps, before, after, crops = [], [], [], [], []
+    ratios: list[float] = []
+    overlaps: list[float] = []
+    before: list[np.ndarray] = []
+    after: list[np.ndarray] = []
+    crops: list[np.ndarray] = []
     for image in rows.images(measured, "reconstructing"):
         decoded = reconstruct(image)
         ratios.append(field_psnr(image, decoded))

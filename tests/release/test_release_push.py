@@ -118,7 +118,10 @@ def test_a_corrected_card_is_published_and_the_tag_stays(hub: HubServer, api: Hf
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (Fault(".", status=503, times=-1), "status 503 .* after several attempts. Files already on the Hub are kept. Run the same command"),
+        (
+            Fault(".", status=503, times=-1),
+            "status 503 .* after several attempts. Files already on the Hub are kept. Run the same command",
+        ),
         (Fault(".", "refuse", times=-1), "the Hub cannot be reached .*Run the same command again to resume"),
         (Fault(".", status=401, times=-1), "does not accept the token"),
         (Fault(".", status=403, times=-1), "the token has no write access: .* you are a member of the organisation"),
