@@ -13,15 +13,7 @@ import datasets
 import numpy as np
 import torch
 
-from pipeline_synfundus.labels import LABEL_NAMES, UNKNOWN, get_label
-
-
-def value_name(features: datasets.Features, column: str, value: int) -> str:
-    """Returns the name of a label's value.
-
-    -1 means unknown. It must not index the list of names: `names[-1]` is the name of the last value.
-    """
-    return "unknown" if value == UNKNOWN else features[column].int2str(value)
+from pipeline_synfundus.labels import LABEL_NAMES, get_label
 
 
 def collate(rows: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,8 +32,10 @@ def main() -> None:
     # The configuration `labels` has no images: the labels of a million rows load in a second.
     labels = datasets.load_dataset(options.dataset, "labels", split="train")
     for name in LABEL_NAMES:
-        counts = Counter(value_name(labels.features, name, value) for value in labels[name])
-        print(f"{name} ({get_label(name).full_name}): {dict(counts)}")
+        label = get_label(name)
+        # -1 means unknown and must not index the list of names: `names[-1]` is the last value's. `value_name` knows it.
+        counts = Counter(label.value_name(value) for value in labels[name])
+        print(f"{name} ({label.full_name}): {dict(counts)}")
 
     # `input_columns` keeps the filter from decoding the images.
     eyes = datasets.load_dataset(options.dataset, split="train")

@@ -13,7 +13,7 @@ from training.configuration.config import load_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("e*/*.md"), *ROOT.glob("evaluation/results/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("e*/*.md"), *ROOT.glob("evaluation/results/*.md")]
 CARD = (ROOT / "pipeline_synfundus" / "README.md").read_text(encoding="utf-8")
 
 
