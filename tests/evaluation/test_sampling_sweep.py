@@ -16,8 +16,8 @@ from tests.evaluation.studies import draw_photographs
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> SynFundusPipeline:
-    return SynFundusPipeline.from_pretrained()
+def pipeline(tiny_pipeline_dir: Path) -> SynFundusPipeline:
+    return SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def test_evaluations_are_those_that_the_network_does(
     assert setting.evaluations == sum(done)
 
 
-def test_the_default_is_what_the_model_says_and_is_compared_in_everything(pipeline: SynFundusPipeline) -> None:
+def test_the_default_is_what_the_model_says_and_is_compared_in_everything() -> None:
+    pipeline = SynFundusPipeline.from_pretrained()
     default = default_setting(pipeline)
     assert default.num_inference_steps == pipeline.config.default_num_inference_steps
     assert isinstance(pipeline.scheduler, SOLVERS[default.solver])
