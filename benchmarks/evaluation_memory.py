@@ -84,7 +84,7 @@ def main() -> None:
         print(json.dumps(report([argument for argument in sys.argv[1:] if argument != "--report"])))
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 8000], help="of synthetic images")
+    parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000], help="of synthetic images")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the result")
     options = parser.parse_args()

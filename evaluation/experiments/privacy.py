@@ -28,7 +28,7 @@ LISTED = 12
 METHOD = (
     "For each synthetic image, the nearest training photograph is searched for; photographs are also flipped and "
     "cropped to {crop:.0%} or more. The copy distance is an absolute scale: training photographs are saved again "
-    "(darker, cropped, JPEG) and their distance to the originals is measured. Photographs of different patients that "
+    "as JPEG and their distance to the originals is measured. Photographs of different patients that "
     "are closer than this are duplicates; they do not count for the threshold, which is never below the copy distance. "
     "A near copy is a synthetic image that is closer to a training photograph than {near:.1%} of the real photographs "
     "are to one of another patient; a copy is closer than {share:.0%} of that distance. "

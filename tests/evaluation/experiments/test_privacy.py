@@ -137,10 +137,10 @@ def add_duplicates(study: Study, rows: np.ndarray) -> Study:
 def test_duplicates_among_the_real_photographs_do_not_hide_copies(count: int, clean: Study) -> None:
     doubled = add_duplicates(clean, np.arange(count))
     copied = replace(doubled, synthetic=doubled.train[np.arange(40)])
-    found = find_copies(copied, describe_thumbnail, THUMBNAIL_CROPS)
+    found = find_copies(copied, describe_thumbnail, FEATURE_CROPS)
     assert len(found.copies) == 40
     assert set(found.duplicates) == {*range(count), *range(60, 60 + count)}
-    unchanged = find_copies(clean, describe_thumbnail, THUMBNAIL_CROPS)
+    unchanged = find_copies(clean, describe_thumbnail, FEATURE_CROPS)
     assert count > 1 or found.threshold == pytest.approx(unchanged.threshold, rel=0.2)
 
 
@@ -158,7 +158,7 @@ def test_duplicates_are_listed_and_copies_fail_the_report(clean: Study, space: F
 def test_without_enough_photographs_or_with_equal_ones_copies_are_not_measurable(clean: Study) -> None:
     few = clean.train[np.arange(10)]
     with pytest.raises(NotMeasurable, match="10 training photographs; at least 20"):
-        copy_distance(few, describe_thumbnail, THUMBNAIL_CROPS, seed=0)
+        copy_distance(few, describe_thumbnail, FEATURE_CROPS, seed=0)
     equal = replace(clean.train, images=np.repeat(clean.train.images[:1], len(clean.train), axis=0))
     with pytest.raises(NotMeasurable, match="a photograph that is saved again"):
-        copy_distance(equal, describe_thumbnail, THUMBNAIL_CROPS, seed=0)
+        copy_distance(equal, describe_thumbnail, FEATURE_CROPS, seed=0)
