@@ -193,14 +193,14 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
     complete = sorted(path.stem for path in (broken / ".build").glob("train-*.json"))
     assert 3 <= len(complete) < 6
     assert not (broken / "README.md").exists()
-    written = {name: (broken / f"data/train-{name}.parquet").stat().st_mtime_ns for name in complete}
+    written = {name: (broken / f"data/{name}.parquet").stat().st_mtime_ns for name in complete}
 
     for folder in (broken, unbroken):
         subprocess.run([*command, str(folder)], **place, check=True)
     assert parquet(broken) == parquet(unbroken)
     assert len(parquet(broken)) == 18
     assert datasets.load_dataset(str(broken), "labels", split="train")["idx"][:] == list(range(36))
-    assert {name: (broken / f"data/train-{name}.parquet").stat().st_mtime_ns for name in complete} == written
+    assert {name: (broken / f"data/{name}.parquet").stat().st_mtime_ns for name in complete} == written
 
 
 def test_a_missing_truncated_or_half_written_shard_is_built_again(dataset_dir, build_arguments, tmp_path):

@@ -1,5 +1,6 @@
 import html.parser
 import json
+import re
 from pathlib import Path
 
 import datasets
@@ -235,7 +236,7 @@ def test_sets_that_name_no_patient_are_named(finished: Path, sources: Path, tmp_
     )
     text = (tmp_path / "out" / "report.md").read_text()
     assert "These sets do not name patients, or have one photograph of each: unnamed." in text
-    assert "unnamed | 100 | 100 | no, or one photograph each" in text
+    assert re.search(r"\| unnamed \| (\d+) \| \1 \| no, or one photograph each", text)
     assert "It is not known which patients the generator has seen" in text
 
 

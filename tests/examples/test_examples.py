@@ -2,13 +2,14 @@
 
 import re
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 from PIL import Image
 from transformers import AutoModelForImageClassification
 
@@ -22,16 +23,18 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Runs an example in an empty folder and returns what it prints."""
     monkeypatch.chdir(tmp_path)
 
     def run_example(name: str, *arguments: str) -> str:
         monkeypatch.setattr("sys.argv", [name, *arguments])
+        AcceleratorState._reset_state(reset_partial_state=True)  # an example has a process of its own
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         return capsys.readouterr().out
 
-    return run_example
+    yield run_example
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

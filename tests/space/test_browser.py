@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import pytest
 from PIL import Image
-from test_photograph import draw_fundus
+from test_uploaded_photograph import draw_fundus
 
 from pipeline_synfundus.labels import CONDITION_NAMES
 

@@ -71,7 +71,13 @@ def test_memory_does_not_grow_with_the_photographs(tmp_path: Path) -> None:
     """Anonymous memory of a process that prepares and reads examples; mapped files are not part of it."""
     peaks = []
     for count in (100, 600):
-        command = [sys.executable, "-m", "tests.training.data.test_examples", str(tmp_path / str(count)), str(count)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.training.data.test_training_examples",
+            str(tmp_path / str(count)),
+            str(count),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
