@@ -24,13 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
+from evaluation.data.photographs import read_codes
 from evaluation.data.splits import PARTS, read_parts
 from evaluation.errors import EvaluationError, NotMeasurable
 from evaluation.measures.features import network_extract
 from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc
 from evaluation.measures.vessels import dice, find_vessels
 from pipeline_synfundus import FundusAutoencoder
-from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, parse_value
+from pipeline_synfundus.labels import DISEASES
 from pipeline_synfundus.photograph import read_photograph
 from synfundus.efficientnet import load_efficientnet_lite0
 from synfundus.files import write_json, write_whole
@@ -82,15 +83,7 @@ class RealRows:
         self.size = options.size
         column = options.native_size_column
         self.large = np.array(table[column]) >= options.size if column else np.ones(len(table), dtype=bool)
-        self.codes = np.stack(
-            [
-                [parse_value(name, value) for value in table[name]]
-                if name in table.column_names
-                else np.full(len(table), -1)
-                for name in CONDITION_NAMES
-            ],
-            axis=1,
-        )
+        self.codes = read_codes(table, options.real)
 
     def choose(self, part: str, limit: int) -> np.ndarray:
         """At most `limit` row numbers of a part, drawn with a fixed seed, of photographs that are large enough."""

@@ -63,7 +63,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command with the rest of the command line; returns the exit status for what is no command.
+    """Runs one command with the rest of the command line; returns an exit status if the name is not a command.
 
     A command that runs ends the process with its own exit status.
 

@@ -197,10 +197,15 @@ def _read_fields(table: Any, source: str, patient_column: str | None, source_col
         "names": names,
         "sources": [str(name) for name in table[source_column]] if has_sources else [Path(source).name] * len(table),
     }
-    return {"codes": _read_codes(table, source), **{name: np.array(v, dtype=str) for name, v in fields.items()}}
+    return {"codes": read_codes(table, source), **{name: np.array(v, dtype=str) for name, v in fields.items()}}
 
 
-def _read_codes(table: Any, source: str) -> np.ndarray:
+def read_codes(table: Any, source: str) -> np.ndarray:
+    """Reads the label columns of a table; int8, shape (N, 16), -1 unknown.
+
+    Raises:
+        EvaluationError: for a value that is not allowed, or if no label is known.
+    """
     codes = np.full((len(table), len(CONDITION_NAMES)), UNKNOWN, dtype=np.int8)
     for column, name in enumerate(CONDITION_NAMES):
         if name in table.column_names:
