@@ -71,12 +71,46 @@ def test_a_planted_import_breaks_its_contract(copy: Path, module: str, line: str
     assert f"\n{contract}" in broken
 
 
-def test_the_scripts_of_the_space_import_each_other_without_a_circle() -> None:
-    """The Space's modules are top-level ones, as on the Hub, which import-linter does not follow."""
+def space_graph(space: Path) -> dict[str, set[str]]:
+    """The modules of a Space with the modules that each imports, by their dotted names.
+
+    They are top-level modules, as on the Hub, which import-linter does not follow.
+    """
+    files = {".".join(path.relative_to(space).with_suffix("").parts): path for path in space.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in files.items()}
     graph: dict[str, set[str]] = {}
-    for path in (ROOT / "space").glob("*.py"):
-        nodes = list(ast.walk(ast.parse(path.read_text())))
-        graph[path.stem] = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-        graph[path.stem] |= {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
-    assert graph["app"] & set(graph)
+    for module, path in modules.items():
+        graph[module] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                graph[module] |= {name.name for name in node.names} & set(modules)
+            elif isinstance(node, ast.ImportFrom):
+                parts = module.split(".") if path.stem == "__init__" else module.split(".")[:-1]
+                base = parts[: len(parts) - node.level + 1] if node.level else []
+                origin = ".".join([*base, *filter(None, [node.module])])
+                named = {f"{origin}.{name.name}".strip(".") for name in node.names}  # `from tabs import quiz`
+                graph[module] |= (named & set(modules)) or ({origin} & set(modules))
+    return graph
+
+
+def test_the_scripts_of_the_space_import_each_other_without_a_circle() -> None:
+    graph = space_graph(ROOT / "space")
+    assert graph["app"] and graph["tabs.quiz"] and graph["generator.sampling"]
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("generator/model.py", "from generator.sampling import Sampler"),
+        ("generator/model.py", "from . import settings"),
+        ("generator/model.py", "from .settings import Settings"),
+        ("tabs/presets.py", "from tabs import quiz_rounds"),
+        ("tabs/presets.py", "def late():\n    import page"),
+        ("endpoints.py", "import app"),
+    ],
+)
+def test_a_circle_planted_in_the_space_is_found(copy: Path, module: str, line: str) -> None:
+    plant(copy / "space" / module, line)
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(space_graph(copy / "space")).prepare()

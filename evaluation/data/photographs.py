@@ -20,9 +20,10 @@ from tqdm.auto import tqdm
 from evaluation.cache import code_fingerprint, fingerprint, write_rows
 from evaluation.data.images import Images, Rows, join, open_images, select
 from evaluation.errors import EvaluationError
-from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN, ConditionError, parse_value
+from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN, ConditionError
 from pipeline_synfundus.photograph import PhotographError, crop_to_field, decode_photograph
 from synfundus.files import atomic_folder, write_whole
+from synfundus.label_columns import read_label_columns
 
 JPEG_QUALITY = 92
 # Before all images are equalised, the size of this many is checked.
@@ -206,14 +207,10 @@ def read_codes(table: Any, source: str) -> np.ndarray:
     Raises:
         EvaluationError: for a value that is not allowed, or if no label is known.
     """
-    codes = np.full((len(table), len(CONDITION_NAMES)), UNKNOWN, dtype=np.int8)
-    for column, name in enumerate(CONDITION_NAMES):
-        if name in table.column_names:
-            for row, value in enumerate(table[name][:]):
-                try:
-                    codes[row, column] = parse_value(name, value)
-                except ConditionError as error:
-                    raise EvaluationError(f"row {row} of {source!r}: {error}") from None
+    try:
+        codes = read_label_columns(table, repr(source))
+    except ConditionError as error:
+        raise EvaluationError(str(error)) from None
     if (codes == UNKNOWN).all():
         raise EvaluationError(f"{source!r} has no known label; allowed columns are {', '.join(CONDITION_NAMES)}")
     return codes

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES, UNKNOWN, ConditionError, parse_value
+from pipeline_synfundus.labels import CONDITION_NAMES, LABEL_NAMES, ConditionError, parse_value
+from synfundus.label_columns import read_label_columns
 from training.configuration.config import ConfigError
 from training.sources.record import conclude, fill_unknown
 
@@ -49,15 +50,10 @@ def read_codes(table: Any, rules: Rules) -> np.ndarray:
     Raises:
         ConfigError: for a value that is not allowed; the message names the row.
     """
-    codes = np.full((len(table), len(CONDITION_NAMES)), UNKNOWN, dtype=np.int8)
-    for column, name in enumerate(CONDITION_NAMES):
-        if name not in table.column_names:
-            continue
-        for row, value in enumerate(table[name]):
-            try:
-                codes[row, column] = parse_value(name, value)
-            except ConditionError as error:
-                raise ConfigError(f"row {row} of the source: {error}") from None
+    try:
+        codes = read_label_columns(table, "the source")
+    except ConditionError as error:
+        raise ConfigError(str(error)) from None
     for rule, values in rules.items():
         for row, value in enumerate(table[rule]):
             if str(value) in values:
