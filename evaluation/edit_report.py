@@ -1,0 +1,265 @@
+"""Measures edits of photographs: does the requested finding change, and does the rest of the eye stay?
+
+    python -m evaluation.edit_report --real path/to/photographs --splits splits.csv --out edits
+
+Findings are added to and removed from photographs of test patients, with several strengths, with random noise and with
+inversion. A classifier that was trained on photographs of the training patients judges them. Edited images are saved;
+an interrupted report can be resumed by running it again. The report shows no photograph: the eyes in its figures are
+generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
+from dataset_script.errors import BuildError
+from evaluation.cache import code_fingerprint, fingerprint, write_rows
+from evaluation.data.images import open_images
+from evaluation.data.photographs import Photographs, load_photographs
+from evaluation.data.splits import PARTS, TEST, TRAINING, assign_parts, refuse_chosen_on
+from evaluation.errors import EvaluationError
+from evaluation.experiments.edit_effects import (
+    MEASURES,
+    Effect,
+    Originals,
+    attainable,
+    learned_questions,
+    measure_effect,
+)
+from evaluation.experiments.edits import CHANGES, INVERSION, NOISE, Change, Editor, Way, list_ways
+from evaluation.measures.classifier_training import Schedule
+from evaluation.measures.features import device
+from evaluation.measures.judge import Judge, train_judge
+from evaluation.measures.statistics import MIN_PER_CLASS, Interval
+from evaluation.report_page import figures
+from evaluation.report_page.page import write_report
+from evaluation.report_page.results import Cell, Figure, Result, Table
+from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.labels import complete_condition, to_codes
+
+SHOWN_SEEDS = (0, 1)
+METHOD = (
+    "For each change, at most {limit} readable photographs of {part} patients that can be changed so are edited; their "
+    "known labels are the source conditions. The requested label: AUC between the edited images and their originals by "
+    "the answer of a classifier ({architecture}), which was trained on photographs of the training patients, in the "
+    "requested direction. 0.5 means that nothing changed. The first table has the AUC of the same classifier between "
+    "photographs with and without the finding, within source. Other labels: mean distance of the same AUC from 0.5; 0 "
+    "means that nothing else changed. Vessels: Dice of the strongest responses of a vessel filter. Disc: median "
+    "distance of its centre, in percent of the image's side, where it is found in both. The reconstruction of the "
+    "autoencoder is the least that an edit changes; a new eye with the requested labels is the most. Intervals are "
+    "95 % bootstraps by patient."
+)
+
+
+class EditStudy:
+    """Edits of the photographs of some patients.
+
+    Args:
+        editor: makes the edits.
+        judge: a classifier of photographs of other patients.
+        judged: the questions that it has learned.
+        photographs: those that may be edited.
+        folder: the report's.
+        version: fingerprint of the model, part of the key of saved images.
+        limit: at most so many photographs are edited for a change.
+    """
+
+    def __init__(
+        self,
+        editor: Editor,
+        judge: Judge,
+        judged: list[int],
+        photographs: Photographs,
+        folder: Path,
+        version: str,
+        limit: int,
+    ) -> None:
+        self.editor, self.judge, self.judged, self.photographs = editor, judge, judged, photographs
+        self.folder, self.version, self.limit = folder, version, limit
+
+    def originals(self) -> dict[Change, Originals]:
+        """The photographs of each change that has enough of them.
+
+        Raises:
+            EvaluationError: if no change has.
+        """
+        found = {}
+        for change in CHANGES:
+            usable = self.photographs[np.flatnonzero(change.applies_to(self.photographs))].sample(self.limit, 0)
+            if len(usable) >= MIN_PER_CLASS:
+                found[change] = Originals(usable, change, self.judge, self.judged)
+        if not found:
+            raise EvaluationError(f"no change applies to {MIN_PER_CLASS} readable photographs")
+        return found
+
+    def edit(self, originals: Originals, way: Way) -> np.ndarray:
+        """The edited images, read from disk if they were made before."""
+        photographs, change = originals.photographs, originals.change
+        code = code_fingerprint("evaluation.experiments.edits")
+        key = fingerprint(self.version, photographs.fingerprint, asdict(change), asdict(way), code)
+        path = self.folder / "cache" / f"edited-{key}.npy"
+        if not path.exists():
+            edited = self.editor(originals.images, photographs.codes, change, way)
+            write_rows(path, len(edited), [edited])
+        return open_images(path)[:]
+
+
+def run(study: EditStudy, strengths: Sequence[float], method: str) -> Result:
+    """The report as a result with its tables and figures."""
+    ways, originals = list_ways(strengths), study.originals()
+    effects: dict[tuple[Change, Way], Effect] = {}
+    for change, way in tqdm([(c, w) for c in originals for w in ways], desc="edits", unit="edit"):
+        effects[change, way] = measure_effect(originals[change], study.edit(originals[change], way), 0)
+    result = Result("Edits of photographs", method)
+    counts: list[list[Cell]] = [
+        [change.name, len(each.photographs), attainable(study.judge, study.photographs, change, 0)]
+        for change, each in originals.items()
+    ]
+    columns = ["change", "edited photographs", "AUC of photographs with and without it"]
+    result.tables.append(Table("edits-photographs", "What was edited", columns, counts))
+    rows: list[list[Cell]] = [[change.name, way.name, *effect.cells()] for (change, way), effect in effects.items()]
+    result.tables.append(Table("edits", "Effects of the edits", ["change", "way", *MEASURES], rows))
+    result.findings += [_describe(way, [effects[change, way] for change in originals]) for way in ways]
+    result.figures += _draw_curves(study.folder, ways, list(originals), effects)
+    result.figures.append(_draw_examples(study, strengths))
+    return result
+
+
+def _describe(way: Way, effects: list[Effect]) -> str:
+    values = []
+    for number, name in enumerate(MEASURES):
+        found = _values([effect.cells()[number] for effect in effects])
+        if found:
+            values.append(f"{name} {np.mean(found):.3f}")
+    return f"{way.name}: mean over the changes: {', '.join(values)}."
+
+
+def _values(cells: Sequence[Cell]) -> list[float]:
+    """The estimates among these cells."""
+    return [cell.value for cell in cells if isinstance(cell, Interval)]
+
+
+def _draw_curves(
+    folder: Path, ways: list[Way], changes: list[Change], effects: dict[tuple[Change, Way], Effect]
+) -> list[Figure]:
+    """A curve over the strength for each measure: mean and range over the changes."""
+    drawn = []
+    for number, name in enumerate(MEASURES):
+        lines = {}
+        for kind in (NOISE, INVERSION):
+            chosen = [way for way in ways if way.kind == kind]
+            values = [
+                numbers
+                for change in changes
+                if len(numbers := _values([effects[change, way].cells()[number] for way in chosen])) == len(chosen)
+            ]
+            if values:
+                lines[kind] = [way.strength for way in chosen], np.array(values)
+        if lines:
+            file = figures.curves(folder, f"edits-{number}", lines, ("strength", name))
+            drawn.append(Figure(file, f"{name} by strength: mean and range over the changes"))
+    return drawn
+
+
+def _draw_examples(study: EditStudy, strengths: Sequence[float]) -> Figure:
+    """Generated eyes, their edits, and the difference, for each change."""
+    editor, strength = study.editor, sorted(strengths)[len(strengths) // 2]
+    rows: dict[str, list[np.ndarray]] = {"original": [], "edited": [], "difference": []}
+    titles = []
+    for change in CHANGES:
+        condition = complete_condition({change.label: change.before})
+        drawn: Any = editor.pipeline([condition] * len(SHOWN_SEEDS), generator=list(SHOWN_SEEDS))
+        eyes = np.stack([np.asarray(image) for image in drawn.images])
+        codes = np.array([to_codes(condition)] * len(eyes))
+        edited = editor(eyes, codes, change, Way(NOISE, strength))
+        difference = np.abs(eyes.astype(int) - edited).mean(axis=3, keepdims=True).repeat(3, axis=3)
+        rows["original"] += list(eyes)
+        rows["edited"] += list(edited)
+        rows["difference"] += list((3 * difference).clip(0, 255).astype(np.uint8))
+        titles += [change.name, ""]
+    stacked = {name: np.stack(images) for name, images in rows.items()}
+    file = figures.grid(study.folder, "edits-examples", stacked, titles, figures.PUBLIC)
+    caption = f"Generated eyes edited with random noise at strength {strength:g}, and three times the mean difference"
+    return Figure(file, caption)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.edit_report", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
+    add("--real", required=True, help="folder or Hub id of real photographs, with label columns")
+    add("--real-config", help="configuration of the real source")
+    add("--patient-column", default="patient", help="column of patients in the real source (%(default)s)")
+    add("--splits", type=Path, help="CSV file with columns patient and part, as `python -m training.splits` writes it")
+    add("--chosen-on", type=Path, nargs="*", default=[], help="lists of patients on whom a choice was made: refused")
+    add("--part", choices=PARTS[1:], default=TEST, help="the patients whose photographs are edited (%(default)s)")
+    add("--limit", type=int, default=60, help="at most so many photographs for each change (%(default)s)")
+    add("--limit-real", type=int, default=0, help="at most so many real photographs in all, 0 for all")
+    add("--strengths", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="of the edits (%(default)s)")
+    add("--architecture", default="imagenet", help="of the classifier of labels: resnet, vit, imagenet or a folder")
+    add("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
+    add("--out", type=Path, required=True, help="the report's folder")
+    options = parser.parse_args(arguments)
+    if not all(0 < strength <= 1 for strength in options.strengths):
+        parser.error(f"--strengths are {options.strengths}; allowed are numbers above 0 and up to 1")
+    for name in ("limit", "images_seen"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; allowed is 1 or more")
+    return options
+
+
+def prepare(options: argparse.Namespace) -> EditStudy:
+    """Loads the model and the photographs, and trains the classifier.
+
+    Raises:
+        BuildError: if the model cannot be loaded.
+        EvaluationError: for photographs that cannot be used.
+    """
+    model, cache = find_model(options.model), options.out / "cache"
+    pipeline = SynFundusPipeline.from_pretrained(model.folder).to(device())
+    pipeline.set_progress_bar_config(disable=True)
+    height, width = pipeline.image_size
+    if height != width:
+        raise EvaluationError(f"model {options.model!r} has images of {width}x{height} pixels; allowed are squares")
+    real = load_photographs(
+        options.real, height, cache, options.real_config, options.patient_column, options.limit_real
+    )
+    parts, _ = assign_parts(real.patients, real.splits, options.splits)
+    training, chosen = real[parts == TRAINING], real[parts == options.part]
+    if not len(training) or not len(chosen):
+        raise EvaluationError(f"{len(training)} training and {len(chosen)} {options.part} photographs; both are needed")
+    if options.part == TEST:
+        refuse_chosen_on(chosen.patients, options.chosen_on)
+    judge = train_judge(training, cache, options.architecture, Schedule(images_seen=options.images_seen))
+    judged = learned_questions(training)
+    return EditStudy(Editor(pipeline), judge, judged, chosen, options.out, model.revision, options.limit)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; the exit code is 2 for bad input."""
+    options = parse_arguments(arguments)
+    try:
+        study = prepare(options)
+        method = METHOD.format(limit=options.limit, part=options.part, architecture=options.architecture)
+        result = run(study, options.strengths, method)
+    except (BuildError, EvaluationError, OSError) as error:
+        print(f"error: {error}")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume")
+        raise SystemExit(130) from None
+    write_report(options.out, f"Edits by {Path(options.model).name}", [result])
+    print(f"the report is {options.out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()
