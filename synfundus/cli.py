@@ -49,6 +49,7 @@ GROUPS = {
     "evaluation": {
         "evaluate": Command("evaluation.report", "measure a synthetic dataset against real photographs"),
         "sweep": Command("evaluation.sampling_sweep", "compare solvers, steps and guidance of a model"),
+        "edit-report": Command("evaluation.edit_report", "measure edits of photographs: what changes, what stays"),
         "reconstruction": Command("evaluation.reconstruction", "measure what an autoencoder keeps of photographs"),
         "quality-labels": Command("evaluation.quality_labels", "compare spoiled copies with graders' quality labels"),
         "reader-study": Command("evaluation.reader_study", "run a blind study with human readers"),
