@@ -43,6 +43,7 @@ GROUPS = {
         "harmonize": Command("training.harmonize", "turn public fundus sets into one labelled dataset"),
         "train-autoencoder": Command("training.train_autoencoder", "train the autoencoder of a configuration"),
         "train": Command("training.train_generator", "train the generator of a configuration"),
+        "adapt": Command("training.adapt", "adapt a trained generator to the photographs of one camera"),
         "splits": Command("training.splits", "list the training, validation and test patients of a configuration"),
         "bundle": Command("training.bundle", "put a trained pipeline into the package as its weights"),
     },

@@ -48,9 +48,9 @@ def test_a_python_snippet_of_the_readme_runs_as_printed(run: Run, snippet: str) 
     run("-c", snippet)
 
 
-def test_the_snippet_of_the_model_card_runs_as_printed(run: Run) -> None:
-    (snippet,) = snippets(CARD, "python")
-    run("-c", snippet)
+def test_the_snippets_of_the_model_card_run_as_printed(run: Run) -> None:
+    generate, edit = snippets(CARD, "python")
+    run("-c", f'{generate}images[0].save("eye.jpg")\n{edit}')
 
 
 def test_the_configuration_of_the_training_guide_is_valid(tmp_path: Path) -> None:

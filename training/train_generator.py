@@ -10,7 +10,6 @@ newest checkpoint of an unfinished run. The result is `<output_dir>/pipeline`, w
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ import numpy as np
 from diffusers import DPMSolverMultistepScheduler
 
 from pipeline_synfundus import SynFundusPipeline
-from synfundus.files import atomic_folder, write_text
-from training.card.model_card import RECORD_NAME, make_record, render_card, was_made_from
+from training.card.model_card import make_record, was_made_from
+from training.card.pipeline_folder import save_pipeline
 from training.card.sample_grid import draw_sample_grid
 from training.command_line.stage import run_stage
 from training.configuration.config import OptimizerConfig, TrainingConfig
 from training.configuration.fingerprint import make_fingerprint, weights_digest
 from training.configuration.networks import build_models, load_autoencoder
+from training.data.examples import fundus_encoder
 from training.data.generator_data import GeneratorData, load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
@@ -43,17 +43,6 @@ def make_scheduler(shift: float) -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(
         num_train_timesteps=TIME_SCALE, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
     )
-
-
-def save_pipeline(pipeline: SynFundusPipeline, folder: Path, record: dict[str, Any]) -> None:
-    """Writes the pipeline in half precision, its card and its training record; all of it or nothing."""
-    for module in (pipeline.unet, pipeline.condition_encoder, pipeline.vae):
-        if module is not None:
-            module.half()
-    with atomic_folder(folder) as temporary:
-        pipeline.save_pretrained(temporary)
-        write_text(temporary / RECORD_NAME, json.dumps(record, indent=1) + "\n")
-        write_text(temporary / "README.md", render_card(record, pipeline, folder.name))
 
 
 def train(config: TrainingConfig, finish: bool = False) -> Path:
@@ -126,8 +115,9 @@ class _GeneratorRun:
         config, pipeline, accelerator = self.config, self.pipeline, self.accelerator
         output = Path(config.output_dir)
         (output / name).mkdir(parents=True, exist_ok=True)
+        encoder = fundus_encoder(pipeline.vae) if pipeline.vae is not None else None
         with one_process_at_a_time(accelerator, output / "cache"):
-            data = load_data(config, pipeline.vae, resolution)
+            data = load_data(config, encoder, resolution)
         shift = config.generator.timestep_shift if resolution == config.resolution else 1.0
         loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, data.training, config.generator, shift)
         side = resolution // pipeline.vae.config.patch_size if pipeline.vae is not None else resolution

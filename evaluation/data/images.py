@@ -8,13 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from evaluation.cache import fingerprint
+from synfundus.thumbnails import Crop, resize
 
 BATCH = 64
-# A crop: its side as a share of the image's side, and its place in the margin, from 0 to 1 down and right.
-Crop = tuple[float, float, float]
 Rows = np.ndarray | slice
 
 
@@ -85,12 +83,7 @@ class Images:
         return fingerprint(sources, self.source, self.row, self.size, self.crop, self.flipped)
 
     def _transform(self, images: np.ndarray) -> np.ndarray:
-        size = images.shape[1]
-        if self.crop is not None or self.size != size:
-            box = (0, 0, size, size) if self.crop is None else _box(size, self.crop)
-            method = Image.Resampling.BICUBIC if self.size >= size else Image.Resampling.BOX
-            resized = [np.asarray(Image.fromarray(i).resize((self.size, self.size), method, box)) for i in images]
-            images = np.stack(resized) if resized else np.empty((0, self.size, self.size, 3), np.uint8)
+        images = resize(images, self.size, self.crop)
         return images[:, :, ::-1] if self.flipped else images
 
 
@@ -147,11 +140,3 @@ def select(images: np.ndarray | Images, rows: Rows) -> np.ndarray | Images:
 def _open(source: Path | np.ndarray) -> np.ndarray:
     # Opened for each batch: the pages of a map that stays open count as memory of the process.
     return source if isinstance(source, np.ndarray) else np.load(source, mmap_mode="r")
-
-
-def _box(size: int, crop: Crop) -> tuple[int, int, int, int]:
-    """A crop in pixels: left, top, right, bottom."""
-    share, down, right = crop
-    side = round(size * share)
-    top, left = round((size - side) * down), round((size - side) * right)
-    return left, top, left + side, top + side

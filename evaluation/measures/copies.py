@@ -12,13 +12,12 @@ from evaluation.data.images import as_images
 from evaluation.data.photographs import Photographs
 from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
-from evaluation.measures.neighbours import Crop, Describe, Neighbours, nearest, own_distance
+from evaluation.measures.neighbours import Describe, Neighbours, nearest, own_distance
+from synfundus.thumbnails import COPY_SHARE, Crop
 
 # A synthetic image is a near copy if it is closer to a training photograph than all but this share of the real
 # photographs are to one of another patient.
 NEAR_QUANTILE = 0.001
-# It is a copy if it is closer than this share of that distance.
-COPY_SHARE = 0.5
 # Photographs that are saved again as JPEG to measure the copy distance, and the quantile of their distances that it is.
 # On real photographs of 128 pixels this is 0.016 in thumbnails and 0.21 in the features of EfficientNet-Lite0, below
 # nearly all distances between patients. Stronger changes (a crop, JPEG of quality 75) are not: 0.12 and 0.48.

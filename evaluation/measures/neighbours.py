@@ -8,20 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm.auto import tqdm
 
-from evaluation.data.images import Crop, Images, as_images
+from evaluation.data.images import Images, as_images
+from synfundus.thumbnails import THUMBNAIL, Crop, describe_thumbnails
 
 # From N images to float32 vectors of length 1, shape (N, D).
 Describe = Callable[[Images], np.ndarray]
 # The features of a network change little with the framing and are expensive: one crop. For thumbnails it is reversed.
 FEATURE_CROPS: tuple[Crop, ...] = ((0.9, 0.5, 0.5),)
-_PLACES = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
-THUMBNAIL_CROPS: tuple[Crop, ...] = tuple(
-    (side, *place) for side in (0.97, 0.94, 0.91, 0.88, 0.85) for place in _PLACES
-)
-# Thumbnails are coarse on purpose. Of 50 real photographs cropped between two of the above, rotated by 3 degrees, or
-# saved as JPEG with quality 50, 49 or 50 are near copies of themselves at 12 pixels; at 24 pixels few are, for some
-# crops none.
-THUMBNAIL = 12
 # Vectors that are in memory together: of the queries, of the references, and rows of a matrix of distances.
 QUERY_CHUNK, REFERENCE_CHUNK, DISTANCE_ROWS = 16_384, 8_192, 512
 
@@ -39,19 +32,9 @@ class Neighbours:
     row: np.ndarray
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of shape (N, D) scaled to length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
 def describe_thumbnail(images: np.ndarray | Images) -> np.ndarray:
-    """Images averaged to 12x12 pixels, less their mean colour, scaled to length 1; float32, shape (N, 432).
-
-    The squared distance of two of these is twice one minus their correlation.
-    """
-    small = np.concatenate(list(as_images(images).resized(THUMBNAIL).batches())).astype(np.float32)
-    flat = small.reshape(len(small), -1, 3)
-    return unit((flat - flat.mean(axis=1, keepdims=True)).reshape(len(small), -1))
+    """Describes images by their thumbnails, see `synfundus.thumbnails`; float32, shape (N, 432)."""
+    return describe_thumbnails(np.concatenate(list(as_images(images).resized(THUMBNAIL).batches())))
 
 
 def views(images: Images, crops: tuple[Crop, ...]) -> Iterator[Images]:

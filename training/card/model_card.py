@@ -16,9 +16,11 @@ from torch import nn
 from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_LABELS
 from synfundus.readability import FUNDUS
+from training.card.adaptation import adaptation_values
 from training.configuration.config import TrainingConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
+ADAPTED_TEMPLATE = Path(__file__).with_name("adapted_card.md")
 RECORD_NAME = "training_run.json"
 _OBJECTIVES = {
     "flow_prediction": "the flow from noise to latents (rectified flow, Liu et al. 2023)",
@@ -83,7 +85,7 @@ def make_record(
         "num_held_out": num_held_out,
         "labels": _count_labels(codes),
         "stages": stages,
-        "earlier_runs": _earlier_runs(config.generator.pretrained),
+        "earlier_runs": earlier_runs(config.generator.pretrained),
         "made_from": made_from,
     }
 
@@ -97,14 +99,14 @@ def was_made_from(folder: Path, made_from: dict[str, Any]) -> bool:
 def _trained(pipeline: SynFundusPipeline) -> dict[str, list[nn.Module]]:
     """What each stage trains, by the name of the stage's folder."""
     generator = [pipeline.unet, pipeline.condition_encoder]
-    stages = {"generator-half": generator, "generator": generator}
+    stages = {"generator-half": generator, "generator": generator, "adaptation": generator}
     if isinstance(pipeline.vae, FundusAutoencoder):
         vae = pipeline.vae
         stages = {"autoencoder": [vae], "decoder": [vae.decoder, vae.synthesis]} | stages
     return stages
 
 
-def _earlier_runs(pretrained: str | None) -> list[dict[str, Any]]:
+def earlier_runs(pretrained: str | None) -> list[dict[str, Any]]:
     """The runs that produced the weights from which this run started, oldest first: stages and machine of each."""
     path = Path(pretrained or "") / RECORD_NAME
     if pretrained is None or not path.is_file():
@@ -168,7 +170,10 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
     """
     sources = record["config"]["data"]["sources"]
     counts = record["labels"]
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    adapted = "adaptation" in record
+    template = ADAPTED_TEMPLATE if adapted else TEMPLATE
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        adaptation_values(record) if adapted else {},
         name=name,
         resolution=record["config"]["resolution"],
         guidance_scale=f"{pipeline.config.default_guidance_scale:g}",

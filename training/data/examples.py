@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -165,26 +167,42 @@ def _spoil(images: np.ndarray, rows: np.ndarray, codes: np.ndarray, seed: int, p
     return fill_array(path, (len(rows),), kind, spoil, "spoiling copies") if len(rows) else np.zeros(0, dtype=kind)
 
 
+@dataclass(frozen=True)
+class LatentEncoder:
+    """What turns images into latents.
+
+    Attributes:
+        encode: maps uint8 images of shape (B, S, S, 3) to float32 latents of shape (B, C, h, w).
+        digest: digits that change with the weights.
+    """
+
+    encode: Callable[[np.ndarray], torch.Tensor]
+    digest: str
+
+
 @torch.no_grad()
 def encode_images(vae: FundusAutoencoder, images: np.ndarray) -> torch.Tensor:
     """The latents of uint8 images of shape (B, S, S, 3); float32, shape (B, C, h, w)."""
     return vae.encode(to_tensor(images, vae.device).to(vae.dtype), return_dict=False)[0].float()
 
 
-def encode_examples(examples: Examples, vae: FundusAutoencoder, cache_dir: Path) -> Examples:
+def fundus_encoder(vae: FundusAutoencoder) -> LatentEncoder:
+    """The encoder of a `FundusAutoencoder`. The digest leaves out the decoder, which may have been trained further."""
+    digest = weights_digest(vae.analysis) + weights_digest(vae.encoder)
+    return LatentEncoder(partial(encode_images, vae), digest)
+
+
+def encode_examples(examples: Examples, encoder: LatentEncoder, cache_dir: Path) -> Examples:
     """Replaces images by the latents of the images and of their mirror images, cached on disk and memory-mapped.
 
     Args:
         examples: examples with uint8 images.
-        vae: the autoencoder.
+        encoder: encodes the images.
         cache_dir: folder of the cache; the name of the file is derived from the images and the encoder.
     """
-    # Without the decoder: it may have been trained further since.
-    weights = [weights_digest(module) for module in (vae.analysis, vae.encoder)]
-    path = cache_dir / f"latents-{_digest(examples.digest, *weights)[:12]}.npy"
+    path = cache_dir / f"latents-{_digest(examples.digest, encoder.digest)[:12]}.npy"
     images = examples.values
-    side = images[:1].shape[1] // vae.config.patch_size
-    shape = (len(examples.codes), 2, vae.config.latent_channels, side, side)
+    shape = (len(examples.codes), 2, *encoder.encode(images[:1]).shape[1:])
 
     def encode(part: slice) -> np.ndarray:
         latents = np.empty((part.stop - part.start, *shape[1:]), dtype=np.float16)
@@ -192,7 +210,7 @@ def encode_examples(examples: Examples, vae: FundusAutoencoder, cache_dir: Path)
             batch = images[start : min(start + ENCODING_BATCH, part.stop)]
             for mirrored, shown in enumerate((batch, batch[:, :, ::-1])):
                 offset = start - part.start
-                latents[offset : offset + len(batch), mirrored] = encode_images(vae, shown).cpu().numpy()
+                latents[offset : offset + len(batch), mirrored] = encoder.encode(shown).cpu().numpy()
         return latents
 
     latents = fill_array(path, shape, np.float16, encode, "encoding latents")

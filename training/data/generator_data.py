@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline_synfundus import FundusAutoencoder
 from training.configuration.config import ConfigError, TrainingConfig
-from training.data.examples import Examples, encode_examples, make_examples
+from training.data.examples import Examples, LatentEncoder, encode_examples, make_examples
 from training.data.order import balanced_weights
 from training.data.prepared import prepare_data
 
@@ -31,8 +30,13 @@ class GeneratorData:
     digest: str
 
 
-def load_data(config: TrainingConfig, vae: FundusAutoencoder | None, resolution: int) -> GeneratorData:
+def load_data(config: TrainingConfig, encoder: LatentEncoder | None, resolution: int) -> GeneratorData:
     """Prepares the examples of one resolution; all arrays that grow with the images are memory-mapped files.
+
+    Args:
+        config: the data, and how the examples are made.
+        encoder: turns images into latents; None where the generator works on pixels.
+        resolution: side of the images in pixels.
 
     Raises:
         ConfigError: for a source that cannot be used, or that leaves no row to train on.
@@ -48,7 +52,7 @@ def load_data(config: TrainingConfig, vae: FundusAutoencoder | None, resolution:
     if len(parts["validation"]):
         validation = make_examples(data, parts["validation"], 0.0, config.seed, cache)
     weights = balanced_weights(training.codes, training.sources, stage.rare_label_repeats)
-    if vae is not None:
-        training = encode_examples(training, vae, cache)
-        validation = encode_examples(validation, vae, cache) if validation else None
+    if encoder is not None:
+        training = encode_examples(training, encoder, cache)
+        validation = encode_examples(validation, encoder, cache) if validation else None
     return GeneratorData(training, weights, validation, data.digest)

@@ -136,7 +136,7 @@ def load_newest_checkpoint(folder: Path, fingerprint: dict[str, Any], schedule: 
         except Exception as error:
             print(f"the checkpoint {path} cannot be used ({error}); trying an older one")
             continue
-        _require_same(checkpoint.fingerprint, fingerprint, path)
+        require_same(checkpoint.fingerprint, fingerprint, path)
         if checkpoint.fits(schedule):
             return checkpoint
         print(
@@ -151,7 +151,7 @@ def load_newest_checkpoint(folder: Path, fingerprint: dict[str, Any], schedule: 
     return None
 
 
-def _require_same(written: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+def require_same(written: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Raises a CheckpointError that names every setting that differs, with the old and the new value."""
     missing = "nothing"
     changed = [

@@ -64,11 +64,15 @@ class FlowMatchingLoss(nn.Module):
         """Returns the loss on these examples, randomly mirrored and with labels dropped."""
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
         inputs, codes = self._examples.take(rows, flipped)
-        times = torch.randn(len(rows), generator=generator).sigmoid()
+        times = self.draw_times(len(rows), generator)
         codes = drop_labels(codes, self.config, generator)
-        return {"loss": self.flow_errors(inputs, codes, times, generator).mean()}
+        return {"loss": self.errors(inputs, codes, times, generator).mean()}
 
-    def flow_errors(
+    def draw_times(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Draws noise levels before the shift, in (0, 1), shape (count,)."""
+        return torch.randn(count, generator=generator).sigmoid()
+
+    def errors(
         self, inputs: torch.Tensor, codes: torch.Tensor, times: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """Returns the mean squared error of each image with random noise; shape (B,).
@@ -102,5 +106,5 @@ def validation_loss(loss: FlowMatchingLoss, examples: Examples, seed: int, accel
         rows = np.sort(sample[start : start + VALIDATION_BATCH])
         inputs, codes = examples.take(rows, np.zeros(len(rows), dtype=bool))
         times = (torch.arange(len(rows)) + 0.5) / len(rows)  # evenly spread: less noise than random times
-        total += loss.flow_errors(inputs, codes, times, seeded_generator(seed, 5, start)).sum()
+        total += loss.errors(inputs, codes, times, seeded_generator(seed, 5, start)).sum()
     return float(accelerator.reduce(total, "sum")) / len(sample)

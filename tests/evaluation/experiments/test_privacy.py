@@ -13,9 +13,10 @@ from evaluation.experiments import privacy
 from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
 from evaluation.measures.copies import copy_distance
 from evaluation.measures.features import FeatureSpace, imagenet_space
-from evaluation.measures.neighbours import FEATURE_CROPS, THUMBNAIL_CROPS, describe_thumbnail, nearest
+from evaluation.measures.neighbours import FEATURE_CROPS, describe_thumbnail, nearest
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Result
+from synfundus.thumbnails import THUMBNAIL_CROPS
 from tests.evaluation.studies import draw_photographs, make_individual
 
 NAMES = ("dr_grade", "is_amd", "is_gc", "is_htr", "is_rvo", "eye_side")

@@ -9,7 +9,7 @@ import torch
 from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition, to_codes
 from tests.phantom import draw_phantom
-from training.data.examples import encode_examples, encode_images, make_examples
+from training.data.examples import encode_examples, encode_images, fundus_encoder, make_examples
 from training.data.prepared import PreparedData
 
 SIZE = 128
@@ -56,14 +56,14 @@ def test_images_and_copies_are_read_from_the_disk_as_they_are_asked_for(tmp_path
 def test_latents_are_those_of_the_image_and_of_its_mirror_image(tmp_path: Path) -> None:
     data, vae = make_data(tmp_path / "data", 5), make_autoencoder()
     examples = make_examples(data, np.arange(5), 0.0, 0, tmp_path)
-    latents = encode_examples(examples, vae, tmp_path).values
+    latents = encode_examples(examples, fundus_encoder(vae), tmp_path).values
     assert isinstance(latents, np.memmap)
     for mirrored, images in enumerate((data.images[:], data.images[:, :, ::-1])):
         expected = encode_images(vae, np.ascontiguousarray(images)).numpy()
         assert latents[:, mirrored] == pytest.approx(expected, abs=0.02)
     with torch.no_grad():
         vae.encoder.get_parameter(next(name for name, _ in vae.encoder.named_parameters())).add_(1)
-    encode_examples(examples, vae, tmp_path)
+    encode_examples(examples, fundus_encoder(vae), tmp_path)
     assert len(list(tmp_path.glob("latents-*.npy"))) == 2
 
 
@@ -108,7 +108,7 @@ def _peak_while_preparing(folder: Path, count: int) -> int:
     watcher.start()
     rows = np.arange(count)
     pixels = make_examples(data, rows, 0.2, 0, folder)
-    latents = encode_examples(pixels, vae, folder)
+    latents = encode_examples(pixels, fundus_encoder(vae), folder)
     for examples in (pixels, latents):
         for start in range(0, count, 16):
             batch = rows[start : start + 16]

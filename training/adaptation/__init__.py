@@ -1,0 +1,1 @@
+"""Adaptation of a trained generator to the photographs of one camera."""
