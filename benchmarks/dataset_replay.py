@@ -98,6 +98,7 @@ def begin_build(
         num_inference_steps=1,
         guidance_scale=1.0,
         dtype="float32",
+        backend="torch",
         image_format=image_format,
     )
     return open_build(out, record)

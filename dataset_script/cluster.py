@@ -113,5 +113,5 @@ def _source(model: Model, record: GenerationRecord, device: str | None) -> Image
             f"the model in {model.folder} is {model.name} {model.revision}, but the build was begun with "
             f"{record.generator} {record.generator_revision}"
         )
-    sampling = Sampling(record.num_inference_steps, record.guidance_scale, record.dtype)
+    sampling = Sampling(record.num_inference_steps, record.guidance_scale, record.dtype, record.backend)
     return load_generator(model, sampling, choose_devices(device, 1)[0])

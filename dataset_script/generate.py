@@ -23,11 +23,14 @@ from .arguments import positive_integer, row_numbers, scale
 from .build.folder import BuildFolder, open_build, read_record
 from .build.image_format import FORMATS
 from .build.image_generator import (
+    BACKENDS,
     DEFAULT_MODEL,
     DTYPES,
     Model,
     Sampling,
+    choose_backend,
     choose_devices,
+    choose_dtype,
     choose_sampling,
     find_model,
     load_generator,
@@ -69,10 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     plan = load_plan(options.plan)
     model = find_model(options.model, options.revision, options.trust_remote_code)
-    sampling = choose_sampling(model, options.num_inference_steps, options.guidance_scale, options.dtype)
     devices = choose_devices(options.device, options.workers)
+    backend = choose_backend(model, devices[0], options.cpu_backend)
+    dtype = options.dtype or choose_dtype(backend)
+    sampling = choose_sampling(model, options.num_inference_steps, options.guidance_scale, dtype, backend)
+    how = f"{len(devices)} worker{'s' * (len(devices) > 1)} on {', '.join(sorted(set(devices)))}, {backend}, {dtype}"
     make_source = partial(load_generator, model, sampling)
     if options.rows:
+        print(f"Generating with {model.name}: {how}")
         write_images(options.out, options.rows, plan, model, make_source(devices[0]), options.image_format)
         return
     record = _make_record(options, plan, model, sampling, partial(make_source, devices[0]))
@@ -90,6 +97,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{folder.path} is begun: {record.num_rows} rows in {record.num_shards} shards.")
         return
     if missing:
+        print(f"Generating with {model.name}: {how}", flush=True)
         _build(folder, missing, plan, make_source, devices, options.batch_size)
     with folder.locked_folder():
         write_sample_configs(folder, plan)
@@ -127,6 +135,7 @@ def _make_record(
         num_inference_steps=sampling.num_inference_steps,
         guidance_scale=sampling.guidance_scale,
         dtype=sampling.dtype,
+        backend=sampling.backend,
         image_format=options.image_format,
     )
 
@@ -169,7 +178,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--batch-size", type=positive_integer, default=8, metavar="N", help="images per batch (%(default)s)")
     add("--num-inference-steps", type=positive_integer, metavar="N", help="denoising steps (the model's default)")
     add("--guidance-scale", type=scale, metavar="S", help="guidance scale; 1 means none (the model's default)")
-    add("--dtype", choices=DTYPES, default="float32", help="floating-point type of the model (%(default)s)")
+    add(
+        "--dtype",
+        choices=DTYPES,
+        help="type of the model (float32, or bfloat16 on CPUs with OpenVINO and units for it)",
+    )
+    add("--cpu-backend", choices=BACKENDS, help="what evaluates the UNet on a CPU (openvino where it is installed)")
     add("--device", help="torch device (all GPUs, or the CPU)")
     add("--workers", type=positive_integer, default=1, metavar="N", help="processes, on the GPUs in turn (%(default)s)")
     add("--grow", action="store_true", help="add rows to a dataset that was built with fewer, up to --num-rows")

@@ -24,6 +24,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import snapshot_download
 
 # diffusers copies only the modules of a folder that its pipeline file itself imports, not those that they import.
+from .cpu_inference import check_backend, default_backend, unet_evaluator
 from .decoding import Source
 from .editing import EditInputs, EditStart, read_edit
 from .labels import ConditionError, complete_conditions, contrast_condition, to_codes
@@ -119,6 +120,23 @@ class SynFundusPipeline(DiffusionPipeline):
             default_guidance_end=default_guidance_end,
         )
         self.image_processor = VaeImageProcessor()
+        self._cpu_backend = default_backend()
+
+    @property
+    def cpu_backend(self) -> str:
+        """What evaluates the UNet on a CPU: `openvino`, the default where it is installed, or `torch`; can be set.
+
+        The environment variable `SYNFUNDUS_CPU_BACKEND` sets it for new pipelines. The precision is that of the UNet's
+        type. Other devices use torch.
+
+        Raises:
+            ValueError: if it is set to a backend that does not exist or is not installed.
+        """
+        return self._cpu_backend
+
+    @cpu_backend.setter
+    def cpu_backend(self, name: str) -> None:
+        self._cpu_backend = check_backend(name)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -254,6 +272,7 @@ class SynFundusPipeline(DiffusionPipeline):
         generator = self._make_generators(generator, len(codes))
         self._guidance_scale = guidance_scale
         self._interrupt = False
+        self._evaluate_unet = unet_evaluator(self.unet, self.cpu_backend)
         device = self._execution_device
 
         self.scheduler.set_timesteps(num_inference_steps, device=device)
@@ -395,6 +414,8 @@ class SynFundusPipeline(DiffusionPipeline):
             latents = latents * std + mean
         elif getattr(config, "scaling_factor", None) is not None:
             latents = latents / config.scaling_factor + (getattr(config, "shift_factor", None) or 0.0)
+        if latents.device.type == "cpu":  # convolutions of autoencoders are faster in this layout, those of UNets not
+            latents = latents.contiguous(memory_format=torch.channels_last)
         return self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0]
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -497,13 +518,8 @@ class SynFundusPipeline(DiffusionPipeline):
         """The UNet's output; with `unwanted` given, guided away from it, from one forward of the doubled batch."""
         model_input = model_input.to(self.unet.dtype)
         if unwanted is None:
-            return self.unet(model_input, timestep, class_labels=wanted, return_dict=False)[0]
-        doubled = self.unet(
-            torch.cat([model_input, model_input]),
-            timestep,
-            class_labels=torch.cat([unwanted, wanted]),
-            return_dict=False,
-        )[0]
+            return self._evaluate_unet(model_input, timestep, wanted)
+        doubled = self._evaluate_unet(torch.cat([model_input, model_input]), timestep, torch.cat([unwanted, wanted]))
         without, with_labels = doubled.chunk(2)
         return without + self.guidance_scale * (with_labels - without)
 

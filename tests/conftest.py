@@ -6,9 +6,12 @@ import tempfile
 # diffusers copies the code of loaded folders here, and would overwrite files that another process is reading.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="synfundus-modules-")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_ASSETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-assets-")  # of compiled models
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# Compiling every small network would take longer than the tests; tests of OpenVINO set the backend themselves.
+os.environ.setdefault("SYNFUNDUS_CPU_BACKEND", "torch")
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several workers on few cores slow each other down
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -44,7 +47,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(os.environ["HF_MODULES_CACHE"], ignore_errors=True)
+    for cache in ("HF_MODULES_CACHE", "HF_ASSETS_CACHE"):
+        shutil.rmtree(os.environ[cache], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

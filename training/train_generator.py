@@ -94,6 +94,7 @@ class _GeneratorRun:
             unet.compile()
         scheduler = make_scheduler(stage.timestep_shift)
         self.pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
+        self.pipeline.cpu_backend = "torch"  # compiling weights that change with every grid would take longer
         cache = output / "cache"
         with one_process_at_a_time(self.accelerator, cache):
             self._inputs["photographs_sha256"] = prepare_data(config.data, config.resolution, cache).digest

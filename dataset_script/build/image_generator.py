@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = Path(__file__).parents[2] / "pipeline_synfundus"
 DTYPES = ("float32", "bfloat16", "float16")
+BACKENDS = ("openvino", "torch")
 # The files that decide which images a model generates. Its card does not.
 CARD = "README.md"  # has the evaluation results that a dataset's card shows
 MODEL_FILES = (".bin", ".json", ".py", ".safetensors")
@@ -105,15 +106,17 @@ class Sampling:
         num_inference_steps: denoising steps per image.
         guidance_scale: scale of classifier-free guidance; 1 means none.
         dtype: floating-point type of the model, one of `DTYPES`.
+        backend: what evaluates the UNet: `torch`, or on a CPU `openvino`.
     """
 
     num_inference_steps: int
     guidance_scale: float
     dtype: str
+    backend: str = "torch"
 
 
 def choose_sampling(
-    model: Model, num_inference_steps: int | None, guidance_scale: float | None, dtype: str
+    model: Model, num_inference_steps: int | None, guidance_scale: float | None, dtype: str, backend: str = "torch"
 ) -> Sampling:
     """Returns the sampling settings: those given, or else the model's defaults.
 
@@ -126,7 +129,35 @@ def choose_sampling(
         if value is None:
             raise BuildError(f"the model {model.name} has no default for {option}; give {option}")
     assert steps is not None and scale is not None
-    return Sampling(steps, scale, dtype)
+    return Sampling(steps, scale, dtype, backend)
+
+
+def choose_backend(model: Model, device: str, named: str | None) -> str:
+    """Returns the backend that is named, or on a CPU the pipeline's default: OpenVINO where it is installed.
+
+    Args:
+        model: the model; pipelines of other classes have no backend but torch.
+        device: a torch device.
+        named: `openvino`, `torch`, or None for the default.
+
+    Raises:
+        BuildError: if the backend that is named is not installed.
+    """
+    from pipeline_synfundus import cpu_inference
+
+    if model.pipeline_class != OWN_CLASS or device != "cpu":
+        return "torch"
+    try:
+        return cpu_inference.check_backend(named, "--cpu-backend") if named else cpu_inference.default_backend()
+    except ValueError as error:
+        raise BuildError(str(error)) from None
+
+
+def choose_dtype(backend: str) -> str:
+    """Returns the default type: bfloat16 where OpenVINO and units for it make it several times faster, or float32."""
+    from pipeline_synfundus import cpu_inference
+
+    return "bfloat16" if backend == "openvino" and cpu_inference.computes_bfloat16() else "float32"
 
 
 class ImageGenerator:
@@ -146,6 +177,8 @@ class ImageGenerator:
 
             pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=dtype)
         pipeline.set_progress_bar_config(disable=True)
+        if model.pipeline_class == OWN_CLASS:
+            pipeline.cpu_backend = sampling.backend
         self._pipeline = pipeline.to(device)
         self._sampling = sampling
 

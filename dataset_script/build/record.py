@@ -71,6 +71,7 @@ class GenerationRecord(BuildRecord):
     num_inference_steps: int
     guidance_scale: float
     dtype: str
+    backend: str
     image_format: str
 
 

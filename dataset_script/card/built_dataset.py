@@ -46,6 +46,7 @@ def _body(folder: BuildFolder[GenerationRecord], plan: ConditionPlan, model_card
         format=FORMATS[record.image_format].title,
         image_format=record.image_format,
         dtype=record.dtype,
+        backend=record.backend,
         size="x".join(map(str, folder.read_manifest(folder.record.shards[0])["files"]["default"]["image_size"])),
         dr_grades=list(get_label("dr_grade").values),
         label_table=label_table(count_labels(folder)),

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -306,3 +307,20 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
     monkeypatch.chdir(ROOT)
     assert said in refused(capsys, *build_arguments, option, value, "--out", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_openvino_is_recorded_and_makes_a_row_again(tiny_pipeline_dir: Path, tmp_path: Path, capfd: Any) -> None:
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install synfundus[openvino]")
+    arguments = ["--model", str(tiny_pipeline_dir), "--num-inference-steps", "2", "--cpu-backend", "openvino"]
+    out = tmp_path / "dataset"
+    assert main([*arguments, "--num-rows", "5", "--out", str(out)]) == 0
+    assert re.match(r"Generating with tiny: 1 worker on cpu, openvino, (bfloat16|float32)\n", capfd.readouterr().out)
+    assert json.loads((out / ".build" / "build.json").read_text())["backend"] == "openvino"
+    assert main([*arguments, "--rows", "3", "--out", str(tmp_path)]) == 0
+    again = np.asarray(Image.open(next(tmp_path.glob("*.png"))), int)
+    rows = [row for path in (out / "data").glob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    (row,) = (row for row in rows if row["idx"] == 3)
+    assert np.abs(again - np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])), int)).max() <= 1
+    assert (
+        main(["--model", str(tiny_pipeline_dir), "--cpu-backend", "torch", "--num-rows", "5", "--out", str(out)]) == 2
+    )

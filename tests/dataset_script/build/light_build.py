@@ -51,6 +51,7 @@ def record(plan_hash: str) -> GenerationRecord:
         num_inference_steps=1,
         guidance_scale=1.0,
         dtype="float32",
+        backend="torch",
         image_format="png",
     )
 

@@ -45,6 +45,7 @@ def record(num_rows: int, plan: ConditionPlan = PLAN) -> GenerationRecord:
         num_inference_steps=1,
         guidance_scale=1.0,
         dtype="float32",
+        backend="torch",
         image_format="png",
     )
 
