@@ -195,8 +195,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--splits", type=Path, required=True, help="the part of each patient, from `python -m training.splits`")
     add("--part", choices=PARTS[1:], default=PARTS[1], help="the patients to measure on (%(default)s)")
     add("--size", type=int, default=512, help="side of the images in pixels (%(default)s)")
-    add("--limit", type=int, default=300, help="at most so many photographs to measure on (%(default)s)")
-    add("--limit-training", type=int, default=1500, help="at most so many to train classifiers on (%(default)s)")
+    add("--limit", type=int, default=300, help="maximum number of photographs to measure on (%(default)s)")
+    add("--limit-training", type=int, default=1500, help="maximum number to train classifiers on (%(default)s)")
     add("--out", type=Path, required=True, help="folder of the result")
     return parser.parse_args(arguments)
 

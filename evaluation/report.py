@@ -139,8 +139,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--chosen-on", type=Path, nargs="*", default=[], help="lists of patients on whom a choice was made: refused"
     )
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
-    parser.add_argument("--limit", type=int, default=0, help="at most so many images of either side, 0 for all")
-    parser.add_argument("--limit-synthetic", type=int, default=0, help="at most so many synthetic images, 0 for all")
+    parser.add_argument("--limit", type=int, default=0, help="maximum number of images per side, 0 for all")
+    parser.add_argument("--limit-synthetic", type=int, default=0, help="maximum number of synthetic images, 0 for all")
     parser.add_argument("--seed", type=int, default=0, help="determines everything random (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=EXPERIMENTS, help="experiments to run")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """The labels of SynFundus-1M (arXiv 2312.00377): names, full names, values, and the rules between them.
 
-This is the only place that knows them. A *condition* is a mapping from label names to values; a *complete* condition
+No other module defines them. A *condition* is a mapping from label names to values; a *complete* condition
 has a value for each of the sixteen condition labels (the fifteen labels of a row, then `eye_side`), -1 for unknown.
 Only the standard library is imported here, so that every folder of the project can use it.
 """
@@ -84,7 +84,7 @@ DISEASES: tuple[Label, ...] = (
 )
 
 READABILITY: tuple[Label, ...] = (
-    _readability("is_fundus", "usable fundus photograph", "The picture is a usable fundus photograph at all."),
+    _readability("is_fundus", "usable fundus photograph", "The image is a usable fundus photograph."),
     _readability("is_macular_readable", "macula readable", "The macula can be read."),
     _readability("is_optic_disc_readable", "optic disc readable", "The optic disc can be read."),
     _readability("is_retinal_region_readable", "retinal region readable", "The rest of the retina can be read."),
@@ -99,12 +99,12 @@ LABEL_NAMES: tuple[str, ...] = tuple(label.name for label in LABELS)
 CONDITION_NAMES: tuple[str, ...] = tuple(label.name for label in CONDITION_LABELS)
 CARDINALITIES: tuple[int, ...] = tuple(label.cardinality for label in CONDITION_LABELS)
 
-# What a caller leaves out is healthy and readable, and either eye.
+# The condition of a call without labels: healthy and readable, eye side unknown.
 DEFAULT_CONDITION: dict[str, int] = {label.name: label.default for label in CONDITION_LABELS}
 UNKNOWN_CONDITION: dict[str, int] = dict.fromkeys(CONDITION_NAMES, UNKNOWN)
 
 _BY_NAME = {label.name: label for label in CONDITION_LABELS}
-# The other columns of a dataset row: a row can be given back as a condition as it is.
+# The other columns of a dataset row. They are ignored, so that a row can be used as a condition.
 _ROW_COLUMNS = frozenset({"image", "idx", "file_name"})
 
 
@@ -193,8 +193,8 @@ def complete_condition(condition: Mapping[str, Any], base: Mapping[str, int] | N
 def implied_values(condition: Mapping[str, int]) -> dict[str, int]:
     """Returns the values of labels that follow from other labels of a complete condition: the rules between labels.
 
-    In a picture that is no usable fundus photograph nothing is readable, and diabetic macular edema is part of diabetic
-    retinopathy, so that there is none at grade 0.
+    In an image that is not a usable fundus photograph nothing is readable. Diabetic macular edema is part of diabetic
+    retinopathy, so there is none at grade 0.
     """
     implied: dict[str, int] = {}
     if condition["is_fundus"] == 0:
@@ -211,7 +211,7 @@ def _apply_rules(complete: dict[str, int], given: Mapping[str, int]) -> None:
         if label.name in implied:
             if given.get(label.name) == 1:
                 raise ConditionError(
-                    f"{label.name} is 1, but is_fundus is 0; a picture that is no usable fundus photograph allows "
+                    f"{label.name} is 1, but is_fundus is 0; an image that is not a usable fundus photograph allows "
                     f"only {label.name}=0"
                 )
             complete[label.name] = 0
@@ -267,10 +267,10 @@ def complete_conditions(conditions: Any, bases: Sequence[Mapping[str, int]] | No
 
 
 def contrast_condition(condition: Mapping[str, int]) -> dict[str, int]:
-    """Returns the condition that guidance leads away from: the same eye without the requested findings.
+    """Returns the condition that guidance steers away from: the same eye without the requested findings.
 
-    Requested readability is unknown in it. Guidance then also leads to clear images, which counteracts findings that
-    are more frequent in poor photographs. Unknown labels stay unknown.
+    Requested readability is unknown in it, so that guidance also steers towards clear images. This counteracts findings
+    that are more frequent in poor photographs. Unknown labels stay unknown.
 
     Args:
         condition: a complete condition.
@@ -294,7 +294,7 @@ def from_codes(codes: Sequence[int]) -> dict[str, int]:
         ConditionError: for a wrong number of values or a value out of range.
     """
     if len(codes) != len(CONDITION_NAMES):
-        raise ConditionError(f"{len(codes)} values given; allowed are {len(CONDITION_NAMES)}, one a condition label")
+        raise ConditionError(f"{len(codes)} values given; allowed are {len(CONDITION_NAMES)}, one per condition label")
     return {name: parse_value(name, code) for name, code in zip(CONDITION_NAMES, codes, strict=True)}
 
 

@@ -1,4 +1,7 @@
-"""Fixtures for all tests. Nothing here needs the network, a GPU or photographs."""
+"""Fixtures for all tests. Nothing here needs the network, a GPU or photographs.
+
+Fixtures import large libraries themselves, because pytest-xdist also loads this file in the process that runs no tests.
+"""
 
 import os
 import tempfile
@@ -19,16 +22,14 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import pytest
-import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DModel
 
-from dataset_script.plan.condition_plan import DEFAULT_PLAN
-from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
-from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
+from tests.warm_python import WarmPython
+
+if TYPE_CHECKING:
+    from pipeline_synfundus import SynFundusPipeline
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -59,59 +60,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps the copies that `load_dataset` makes out of the user's cache."""
+    import datasets
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
         yield
 
 
-def build_tiny_pipeline(channels: int, vae: AutoencoderKL | None) -> SynFundusPipeline:
-    """A pipeline of random weights on 8x8 latents or pixels, with the bundled pipeline's scheduler."""
-    unet = UNet2DModel(
-        sample_size=8,
-        in_channels=channels,
-        out_channels=channels,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-        attention_head_dim=8,
-        class_embed_type="identity",
-    )
-    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width=64)
-    scheduler = DPMSolverMultistepScheduler(
-        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
-    )
-    pipeline = SynFundusPipeline(unet.eval(), encoder.eval(), scheduler, vae)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[Path]:
+    """A `python` with the environment of the tests that starts at once, for commands that need a clean process."""
+    python = WarmPython(dict(os.environ))
+    yield python.path
+    python.close()
 
 
 @pytest.fixture(scope="session")
-def tiny_pipeline() -> SynFundusPipeline:
+def tiny_pipeline() -> "SynFundusPipeline":
     """Random weights with an autoencoder: 8x8x4 latents, 16x16 pixels."""
+    import torch
+
+    from tests.tiny_pipelines import build_tiny_autoencoder, build_tiny_pipeline
+
     torch.manual_seed(0)
-    vae = AutoencoderKL(
-        latent_channels=4,
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-        norm_num_groups=4,
-        latents_mean=[0.1, 0.0, -0.1, 0.2],
-        latents_std=[1.0, 2.0, 1.5, 0.5],
-    )
-    return build_tiny_pipeline(4, vae.eval())
+    vae = build_tiny_autoencoder()
+    return build_tiny_pipeline(4, vae)
 
 
 @pytest.fixture(scope="session")
-def tiny_pixel_pipeline() -> SynFundusPipeline:
+def tiny_pixel_pipeline() -> "SynFundusPipeline":
     """Random weights without an autoencoder: 8x8 pixels."""
+    import torch
+
+    from tests.tiny_pipelines import build_tiny_pipeline
+
     torch.manual_seed(0)
     return build_tiny_pipeline(3, None)
 
 
 @pytest.fixture(scope="session")
-def tiny_pipeline_dir(tiny_pipeline: SynFundusPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_pipeline_dir(tiny_pipeline: "SynFundusPipeline", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder to which `tiny_pipeline` is saved."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline.save_pretrained(folder)
@@ -121,6 +109,8 @@ def tiny_pipeline_dir(tiny_pipeline: SynFundusPipeline, tmp_path_factory: pytest
 @pytest.fixture(scope="session")
 def single_split_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default plan with all rows in the split train."""
+    from dataset_script.plan.condition_plan import DEFAULT_PLAN
+
     lines = DEFAULT_PLAN.read_text().splitlines(keepends=True)
     path = tmp_path_factory.mktemp("plans") / "single-split.yaml"
     path.write_text("".join(line for line in lines if not line.startswith("splits:")))

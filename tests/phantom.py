@@ -11,10 +11,12 @@ import datasets
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from pipeline_synfundus.labels import CONDITION_LABELS, UNKNOWN, complete_condition
+from pipeline_synfundus.labels import CONDITION_LABELS, READABILITY, UNKNOWN, complete_condition
 
 # Pictures are drawn at this size and scaled down, in coordinates from -1 to 1 across the field of view.
 CANVAS = 256
+DOWN, RIGHT = np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j]
+RADIUS = np.hypot(DOWN, RIGHT)
 MACULA = (0.0, 0.05)
 GREY = (128, 128, 128)
 
@@ -25,15 +27,15 @@ class _Canvas:
     """A round orange field to draw on, in coordinates from -1 to 1."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        down, right = np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j]
-        radius = np.hypot(down, right)
         tone = np.array([205, 115, 60]) * rng.uniform(0.85, 1.15) + rng.normal(0, 6, 3)
         texture = Image.fromarray(rng.integers(0, 256, (CANVAS, CANVAS), dtype=np.uint8))
         grain = np.asarray(texture.filter(ImageFilter.GaussianBlur(1.2)), dtype=float)[..., None] - 128
-        shade = (1 - 0.35 * radius**2)[..., None]
-        self.field = radius < 0.97
-        pixels = np.where(self.field[..., None], tone * shade + 0.25 * grain, 0)
-        self.image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+        shade = (1 - 0.35 * RADIUS**2)[..., None]
+        self.field = RADIUS < 0.97
+        pixels = tone * shade
+        pixels += 0.25 * grain
+        pixels *= self.field[..., None]
+        self.image = Image.fromarray(pixels.clip(0, 255, out=pixels).astype(np.uint8))
         self.rng = rng
 
     def spot(self, centre: Point, radius: float, colour: tuple[int, int, int]) -> None:
@@ -61,8 +63,7 @@ def disc_centre(eye_side: int) -> Point:
 
 
 def _near(centre: Point, radius: float) -> np.ndarray:
-    down, right = np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j]
-    return (np.hypot(right - centre[0], down - centre[1]) < radius).astype(float)
+    return (np.hypot(RIGHT - centre[0], DOWN - centre[1]) < radius).astype(float)
 
 
 def _draw_vessels(canvas: _Canvas, disc: Point) -> None:
@@ -113,6 +114,8 @@ def _draw_disc(canvas: _Canvas, condition: Mapping[str, int], disc: Point) -> No
 
 
 def _spoil(canvas: _Canvas, condition: Mapping[str, int], disc: Point) -> None:
+    if all(condition[label.name] for label in READABILITY):
+        return
     macula, optic = _near(MACULA, 0.33), _near(disc, 0.27)
     if condition["is_macular_readable"] == 0:
         canvas.cover(macula, lambda image: image.filter(ImageFilter.GaussianBlur(16)).point(lambda v: v // 4))

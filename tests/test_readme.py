@@ -1,14 +1,12 @@
 """The snippets of the README are run as they are printed, and the links of all pages lead somewhere."""
 
-import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.warm_python import WarmPython
 from training.configuration.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -25,22 +23,20 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(warm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs Python in a folder where the README's relative paths exist, with a small dataset as of `make demo`."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("pipeline_synfundus", "dataset_script", "synfundus"):
         (folder / name).symlink_to(ROOT / name)
-    python = WarmPython(os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")})
 
     def run_python(*arguments: str) -> str:
-        done = subprocess.run([python.path, *arguments], cwd=folder, capture_output=True, text=True, timeout=600)
+        done = subprocess.run([warm_python, *arguments], cwd=folder, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     demo = ["--num-rows", "3", "--num-inference-steps", "2", "--out", "synfundus-1m"]
     run_python("-m", "dataset_script.generate", *demo)
-    yield run_python
-    python.close()
+    return run_python
 
 
 @pytest.mark.parametrize("snippet", snippets(README, "python"), ids=lambda text: text.splitlines()[0][:40])

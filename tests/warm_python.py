@@ -2,16 +2,19 @@
 
 `WarmPython(environment).path` is an executable that runs `-m MODULE`, `-c CODE`, a script, or `-` (code on its standard
 input) as `python` does. A server process imports the libraries once and forks for each command. It gives the fork the
-command's arguments, folder, environment and open files. Variables that libraries read when they are imported are those
-of the server, so one server serves one environment.
+command's arguments, folder, environment and open files, and forwards signals to it. Variables that libraries read when
+they are imported are those of the server, so one server serves one environment.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import runpy
+import select
+import signal
 import socket
 import stat
 import subprocess
@@ -32,13 +35,21 @@ LIBRARIES = (
 )
 DIFFUSERS = ("UNet2DModel", "AutoencoderKL", "DiffusionPipeline", "DDPMScheduler")  # imported when they are asked for
 CLIENT = """#!{python} -ISE
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     call = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
     socket.send_fds(server, [len(call).to_bytes(8, "big")], [0, 1, 2])
     server.sendall(call)
-    sys.exit(int.from_bytes(server.recv(1), "big"))
+    command = int.from_bytes(server.recv(8), "big")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(command, number))
+    code = int.from_bytes(server.recv(8), "big", signed=True)
+if code < 0:
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
 
 
@@ -68,7 +79,7 @@ class WarmPython:
 
 
 def serve(address: str) -> None:
-    """Imports the libraries, then runs the commands of the clients, one after the other."""
+    """Imports the libraries, then runs the commands of the clients, also several at a time."""
     for name in LIBRARIES:
         __import__(name)
     diffusers = __import__("diffusers")
@@ -77,19 +88,34 @@ def serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for a command
         print("ready", flush=True)
         while True:
             client, _ = server.accept()
             with client:
                 length, files, _, _ = socket.recv_fds(client, 8, 3)
                 call = client.makefile("rb").read(int.from_bytes(length, "big"))
-                if not (child := os.fork()):
-                    server.close()
-                    os._exit(run(*json.loads(call), files))
+                if not os.fork():  # the process that waits for the command, while the server accepts the next client
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    if not (command := os.fork()):
+                        server.close()
+                        client.close()
+                        os._exit(run(*json.loads(call), files))
+                    wait(client, command)
+                    os._exit(0)
                 for file in files:
                     os.close(file)
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                client.sendall((code if code >= 0 else 128 - code).to_bytes(1, "big"))
+
+
+def wait(client: socket.socket, command: int) -> None:
+    """Tells the client the process id of its command and then the exit status; kills the command of a killed client."""
+    client.sendall(command.to_bytes(8, "big"))
+    ended = os.pidfd_open(command)
+    if ended not in select.select([client, ended], [], [])[0]:
+        os.kill(command, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+    with contextlib.suppress(BrokenPipeError):
+        client.sendall(code.to_bytes(8, "big", signed=True))
 
 
 def run(arguments: list[str], folder: str, environment: dict[str, str], files: list[int]) -> int:

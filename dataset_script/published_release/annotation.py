@@ -211,7 +211,7 @@ class _RowParser:
     def __call__(self, line: int, cells: Sequence[str]) -> None:
         annotation, row = self.annotation, len(self.annotation)
         if len(cells) != self.width:
-            text = f"line {line}: {len(cells)} cells; allowed are {self.width}, one a column"
+            text = f"line {line}: {len(cells)} cells; allowed are {self.width}, one per column"
             annotation.problems.append(Problem("bad lines", text))
             return
         if row == 0 and self.idx is not None and is_image_name(cells[self.idx]):

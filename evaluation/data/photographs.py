@@ -124,7 +124,7 @@ def load_photographs(
         cache: folder for the equalised images.
         config: the configuration of the source.
         patient_column: column of patients. None: every image is its own patient.
-        limit: at most so many rows, drawn at random with a fixed seed; 0 takes all.
+        limit: maximum number of rows, drawn at random with a fixed seed; 0 takes all.
         source_column: column that names the photograph set of a row; without it, all rows are of one set.
 
     Raises:

@@ -79,8 +79,8 @@ def load_study(
         patient_column: column of patients in the real source.
         splits: CSV file with the part of each patient, see `assign_parts`.
         chosen_on: lists of patients on whom something was chosen, see `refuse_chosen_on`.
-        limit: at most so many images of either side, 0 for all.
-        limit_synthetic: at most so many synthetic images, 0 for all.
+        limit: maximum number of images per side, 0 for all.
+        limit_synthetic: maximum number of synthetic images, 0 for all.
         seed: determines everything random.
 
     Raises:

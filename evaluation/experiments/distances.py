@@ -47,7 +47,7 @@ def halves(patients: np.ndarray, available: int, seed: int, repeats: int) -> Ite
 
     Args:
         patients: the patient of each row, shape (N,).
-        available: at most so many rows per half.
+        available: maximum number of rows per half.
         seed: determines the halves.
         repeats: number of splits.
 

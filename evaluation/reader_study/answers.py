@@ -80,10 +80,10 @@ def all_answers(folder: Path) -> dict[str, dict[str, int]]:
     """Annotators and their answers.
 
     Raises:
-        EvaluationError: if nobody has answered.
+        EvaluationError: if there are no answers.
     """
     found = {file.stem: Answers(folder, file.stem).read() for file in sorted((folder / "answers").glob("*.jsonl"))}
     found = {annotator: answers for annotator, answers in found.items() if answers}
     if not found:
-        raise EvaluationError(f"nobody has answered in {str(folder)!r} yet")
+        raise EvaluationError(f"there are no answers in {str(folder)!r} yet")
     return found

@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,8 @@ def codes():
     return draw_codes(ConditionPlan(*parse_plan({"seed": 1, "strata": STRATA})), 10)
 
 
-def test_the_command_shows_the_shipped_plan_and_draws_it(tmp_path):
-    command = [sys.executable, "-m", "dataset_script.conditions", "--num-rows", "500", "--out", str(tmp_path / "a.png")]
+def test_the_command_shows_the_shipped_plan_and_draws_it(warm_python, tmp_path):
+    command = [warm_python, "-m", "dataset_script.conditions", "--num-rows", "500", "--out", str(tmp_path / "a.png")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1,000,000 rows in" in done.stdout

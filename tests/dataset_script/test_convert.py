@@ -1,7 +1,6 @@
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,10 +24,10 @@ def refused(capsys, *arguments) -> str:
     return capsys.readouterr().err
 
 
-def test_the_command_creates_a_folder_that_loads_by_its_name(release, tmp_path, monkeypatch):
+def test_the_command_creates_a_folder_that_loads_by_its_name(release, warm_python, tmp_path, monkeypatch):
     out = tmp_path / "synfundus-1m"
     done = subprocess.run(
-        [sys.executable, "-m", "dataset_script.convert", release, "--out", out, "--shard-rows", "2"],
+        [warm_python, "-m", "dataset_script.convert", release, "--out", out, "--shard-rows", "2"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -62,12 +61,12 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.002)
 
 
-def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(tmp_path):
+def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(warm_python, tmp_path):
     release, count = tmp_path / "release", 60
     write_release(release, ["00.zip"] * count)
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     options = ["--shard-rows", "1"]
-    command = [sys.executable, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
+    command = [warm_python, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         wait_for(broken / ".build" / f"train-0000{shard}.json", process)
@@ -153,10 +152,10 @@ def test_a_wrong_number_and_a_folder_with_something_else_are_refused(release, tm
     assert "holds no build" in refused(capsys, release, "--out", release)
 
 
-def test_two_conversions_at_once_make_one_dataset(tmp_path):
+def test_two_conversions_at_once_make_one_dataset(warm_python, tmp_path):
     write_release(tmp_path / "release", ["00.zip"] * 40)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    command = [sys.executable, "-m", "dataset_script.convert", str(tmp_path / "release"), "--shard-rows", "2"]
+    command = [warm_python, "-m", "dataset_script.convert", str(tmp_path / "release"), "--shard-rows", "2"]
     processes = [subprocess.Popen([*command, "--out", str(shared)], cwd=ROOT) for _ in range(2)]
     assert main([*command[3:], "--out", str(alone)]) == 0
     assert [process.wait(timeout=120) for process in processes] == [0, 0]

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -144,13 +143,13 @@ def test_manifests_and_plan_are_kept(dataset_dir, record):
     assert load_plan(dataset_dir / "plan.yaml").hash == record["plan_hash"] == load_plan().hash
 
 
-def test_a_complete_dataset_is_left_alone_and_the_model_not_loaded(dataset_dir, build_arguments):
+def test_a_complete_dataset_is_left_alone_and_the_model_not_loaded(dataset_dir, build_arguments, warm_python):
     before = {path: path.stat().st_mtime_ns for path in dataset_dir.rglob("*")}
     code = (
         "import sys; from dataset_script.generate import main; assert main(sys.argv[1:]) == 0; "
         "assert not any(name.startswith('diffusers_modules') for name in sys.modules)"
     )
-    command = [sys.executable, "-c", code, *build_arguments, "--out", str(dataset_dir)]
+    command = [warm_python, "-c", code, *build_arguments, "--out", str(dataset_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "complete: 40 rows in 3 shards. Nothing to do." in done.stdout
@@ -165,7 +164,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, tmp_path):
+def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, warm_python, tmp_path):
     options = [
         "--num-rows",
         "36",
@@ -177,7 +176,7 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
         str(tiny_pipeline_dir),
     ]
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
-    command = [sys.executable, "-m", "dataset_script.generate", *options, "--out"]
+    command = [warm_python, "-m", "dataset_script.generate", *options, "--out"]
     # Rounding, and so the bytes, depend on the number of threads.
     place: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):

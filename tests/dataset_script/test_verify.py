@@ -2,7 +2,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,8 @@ def test_a_built_dataset_is_sound(dataset_dir, capsys):
     assert problems(capsys, dataset_dir, "--sample", "7") == {}
 
 
-def test_the_command_prints_how_much_it_checked(dataset_dir):
-    command = [sys.executable, "-m", "dataset_script.verify", str(dataset_dir)]
+def test_the_command_prints_how_much_it_checked(dataset_dir, warm_python):
+    command = [warm_python, "-m", "dataset_script.verify", str(dataset_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
     for line in ("3 shards", "9 files", "120 rows", "40 images", "sound."):

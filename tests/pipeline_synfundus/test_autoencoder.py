@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ import torch
 
 from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from pipeline_synfundus.labels import complete_condition
-from tests.conftest import build_tiny_pipeline
 from tests.phantom import draw_phantom
+from tests.tiny_pipelines import build_tiny_pipeline
 
 LOAD = """
 import sys
@@ -84,12 +83,14 @@ def test_levels_that_do_not_fit_are_refused(arguments: dict, message: str) -> No
         FundusAutoencoder(**arguments)
 
 
-def test_a_pipeline_with_it_loads_in_a_clean_process(autoencoder: FundusAutoencoder, tmp_path: Path) -> None:
+def test_a_pipeline_with_it_loads_in_a_clean_process(
+    autoencoder: FundusAutoencoder, warm_python: Path, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     pipeline = build_tiny_pipeline(6, autoencoder)
     pipeline.save_pretrained(tmp_path / "model")
     picture = tmp_path / "there.png"
-    command = [sys.executable, "-c", LOAD, str(tmp_path / "model"), str(picture)]
+    command = [warm_python, "-c", LOAD, str(tmp_path / "model"), str(picture)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     pipeline({"is_gc": 1}, num_inference_steps=2, generator=7).images[0].save(tmp_path / "here.png")

@@ -9,12 +9,11 @@ import yaml
 
 from tests.phantom import write_phantom_dataset
 from tests.small_training import SMALL
-from tests.warm_python import WarmPython
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_it_goes_from_photographs_to_a_report(tmp_path: Path) -> None:
+def test_it_goes_from_photographs_to_a_report(tmp_path: Path, warm_python: Path) -> None:
     write_phantom_dataset(tmp_path / "photographs", 200, 32, np.random.default_rng(0), ["dr_grade", "is_amd"])
     data = {
         "source": str(tmp_path / "photographs"),
@@ -24,10 +23,8 @@ def test_it_goes_from_photographs_to_a_report(tmp_path: Path) -> None:
     }
     config = SMALL | {"output_dir": str(tmp_path / "run"), "data": data}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    python = WarmPython(dict(os.environ))
-    environment = os.environ | {"PYTHON": str(python.path), "ROWS": "45", "REPORT_OPTIONS": "--size 32 --only material"}
+    environment = os.environ | {"PYTHON": str(warm_python), "ROWS": "45", "REPORT_OPTIONS": "--size 32 --only material"}
     command = [ROOT / "scripts" / "reproduce.sh", str(tmp_path / "config.yaml"), str(tmp_path / "out")]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    python.close()
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "report" / "report.html").is_file()

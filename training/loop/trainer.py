@@ -29,7 +29,7 @@ from training.loop.step import OptimizerStep, StepResult
 from training.loop.stopping import StopSignals, TrainingStopped
 
 LOG_STEPS = 50
-# One photograph can give a loss that is not finite; so many steps in a row mean that the weights are at fault.
+# One photograph can give a loss that is not finite; this many consecutive steps mean that the weights are at fault.
 LARGEST_SKIPPED = 10
 
 

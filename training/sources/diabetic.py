@@ -12,7 +12,7 @@ from dataclasses import replace
 from pipeline_synfundus.labels import UNKNOWN
 from training.sources.folder import SourceFolder, read_table
 from training.sources.part import LEFT, RIGHT, Part, Source, number_before_underscore, photograph_name, side_from_name
-from training.sources.record import GRADES, READABLE, UNUSABLE, USABLE, Statement
+from training.sources.record import GRADES, READABLE, UNUSABLE, USABLE, Statement, presence
 
 # Hard exudates 0: none, 1: only farther than one disc diameter from the centre of the macula, 2: closer. 1 is edema on
 # the international scale ("mild"), but not by the criterion of Messidor-2 and of treatment, so it is left unknown.
@@ -128,7 +128,7 @@ MESSIDOR2 = Source(
             columns={
                 "adjudicated_dr_grade": {**GRADES, "": {}},  # empty where ungradable
                 # Hard exudates within one disc diameter of the centre of the macula.
-                "adjudicated_dme": {"0": {"is_dme": 0}, "1": {"is_dme": 1}, "": {}},
+                "adjudicated_dme": {**presence("is_dme"), "": {}},
                 # 0: three retina specialists agreed that it cannot be graded.
                 "adjudicated_gradable": {"0": UNUSABLE, "1": USABLE},
             },

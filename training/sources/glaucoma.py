@@ -6,12 +6,8 @@ are diabetic or highly myopic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from training.sources.part import Part, Source
-from training.sources.record import Statement
-
-GLAUCOMA: Mapping[str, Statement] = {"0": {"is_gc": 0}, "1": {"is_gc": 1}}
+from training.sources.record import Statement, presence
 
 REFUGE = Source(
     title="REFUGE, MICCAI 2018 challenge (Orlando et al. 2020, doi 10.1016/j.media.2019.101570)",
@@ -26,14 +22,14 @@ REFUGE = Source(
             photographs=["refuge-validation400/*"],
             table=["refuge-validation400-gt/fovea_locations.xlsx"],
             photograph_column="ImgName",
-            columns={"Glaucoma Label": GLAUCOMA},
+            columns={"Glaucoma Label": presence("is_gc")},
         ),
         Part(
             name="test",
             photographs=["test400/*"],
             table=["glaucoma_label_and_fovea_location.xlsx"],
             photograph_column="ImgName",
-            columns={"Label(Glaucoma=1)": GLAUCOMA},
+            columns={"Label(Glaucoma=1)": presence("is_gc")},
         ),
     ],
 )

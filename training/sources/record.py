@@ -29,6 +29,11 @@ FINDINGS_IN: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def presence(disease: str) -> Mapping[str, Statement]:
+    """Returns the values of a column that is 1 where the disease, or one form of it, is present, and 0 elsewhere."""
+    return {"0": {disease: 0}, "1": {disease: 1}}
+
+
 class SourceError(ValueError):
     """A set that cannot be read; the message names set, file and column, the value found and the values allowed."""
 

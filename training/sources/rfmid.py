@@ -10,12 +10,7 @@ from collections.abc import Mapping
 
 from pipeline_synfundus.labels import UNKNOWN
 from training.sources.part import Part, Source
-from training.sources.record import NO_DISEASE, Statement
-
-
-def _shows(label: str) -> Mapping[str, Statement]:
-    """The column is the label or one form of it."""
-    return {"0": {label: 0}, "1": {label: 1}}
+from training.sources.record import NO_DISEASE, Statement, presence
 
 
 def _raises_doubt(*labels: str) -> Mapping[str, Statement]:
@@ -28,28 +23,28 @@ COLUMNS: Mapping[str, Mapping[str, Statement]] = {
     "Disease_Risk": {"0": NO_DISEASE, "1": {}},
     # Diabetic retinopathy without a grade; 0 means grade 0.
     "DR": {"0": {"dr_grade": 0}, "1": {"dr_grade": UNKNOWN}},
-    "ARMD": _shows("is_amd"),
+    "ARMD": presence("is_amd"),
     "DN": _raises_doubt("is_amd"),  # drusen: small ones are normal ageing, large ones early degeneration
-    "BRVO": _shows("is_rvo"),
-    "CRVO": _shows("is_rvo"),
-    "ERM": _shows("is_em"),
+    "BRVO": presence("is_rvo"),
+    "CRVO": presence("is_rvo"),
+    "ERM": presence("is_em"),
     # "Myopia", as visible in the fundus, pathological or not.
     "MYA": {"0": {"is_pm": 0, "is_dm": 0}, "1": {"is_pm": UNKNOWN, "is_dm": UNKNOWN}},
     # Cupping of the disc is the sign of glaucoma, but a large cup may be healthy. Without cupping there is no glaucoma.
     "ODC": {"0": {"is_gc": 0}, "1": {"is_gc": UNKNOWN, "is_aon": UNKNOWN}},
     # Pallor, edema, anterior ischaemic neuropathy, pit and tilt of the disc: damage or malformation of the nerve head.
-    "ODP": _shows("is_aon"),
-    "ODE": _shows("is_aon"),
-    "AION": _shows("is_aon"),
-    "ODPM": _shows("is_aon"),
-    "TD": _shows("is_aon"),
+    "ODP": presence("is_aon"),
+    "ODE": presence("is_aon"),
+    "AION": presence("is_aon"),
+    "ODPM": presence("is_aon"),
+    "TD": presence("is_aon"),
     # Myelinated nerve fibres are a harmless variant of the retinal nerve fibres, often beside the disc. Sources differ
     # on whether they are an anomaly of the optic nerve.
     "MNF": _raises_doubt("is_aon"),
     "ST": _raises_doubt("is_aon", "is_rvo"),  # optociliary shunt vessels: after a vein occlusion, or from the nerve
     # Chorioretinitis and choroidal folds are diseases of the choroid.
-    "CRS": _shows("is_crp"),
-    "CF": _shows("is_crp"),
+    "CRS": presence("is_crp"),
+    "CF": presence("is_crp"),
     "CB": {"0": {}, "1": {"is_crp": 1, "is_aon": UNKNOWN}},  # coloboma: a gap in the choroid, sometimes in the disc
     # Central serous retinopathy: fluid under the retina from a leaking choroid; a retinal disease in ICD-10 (H35.7).
     "CSR": _raises_doubt("is_crp"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pipeline_synfundus.labels import UNKNOWN
 from training.sources.part import LEFT, RIGHT, Part, Source
-from training.sources.record import READABLE, UNUSABLE, Statement
+from training.sources.record import READABLE, UNUSABLE, Statement, presence
 
 DRIMDB = Source(
     title="DRIMDB, Diabetic Retinopathy Images Database (Sevik et al. 2014, doi 10.1117/1.JBO.19.4.046006)",
@@ -63,7 +63,7 @@ HRDC = Source(
             photographs=[f"{_HRDC_TASK}/1-images/1-training set/*", "1-images/1-training set/*"],
             table=[f"{_HRDC_TABLE} training labels.csv", f"{_HRDC_TABLE} training labels.xlsx"],
             photograph_column="Image",
-            columns={"Hypertensive Retinopathy": {"0": {"is_htr": 0}, "1": {"is_htr": 1}}},
+            columns={"Hypertensive Retinopathy": presence("is_htr")},
         ),
         Part(name="unlabelled", photographs=["images/[0-9a-f]*"]),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline_synfundus.labels import UNKNOWN
 from training.sources.part import Part, Source
-from training.sources.record import NO_DISEASE, READABLE
+from training.sources.record import NO_DISEASE, READABLE, presence
 
 VIETAI = Source(
     title="VietAI Advance Course - Retinal Disease Detection, Kaggle 2020",
@@ -23,12 +23,12 @@ VIETAI = Source(
                 # Cloudy media. Most of these photographs still show disc, macula and vessels, so nothing is certain.
                 "opacity": {"0": {}, "1": dict.fromkeys(READABLE, UNKNOWN)},
                 "diabetic retinopathy": {"0": {"dr_grade": 0}, "1": {"dr_grade": UNKNOWN}},  # without a grade
-                "glaucoma": {"0": {"is_gc": 0}, "1": {"is_gc": 1}},
+                "glaucoma": presence("is_gc"),
                 # Of any cause. Without diabetic retinopathy, the rules between labels make it unknown.
-                "macular edema": {"0": {"is_dme": 0}, "1": {"is_dme": 1}},
-                "macular degeneration": {"0": {"is_amd": 0}, "1": {"is_amd": 1}},
+                "macular edema": presence("is_dme"),
+                "macular degeneration": presence("is_amd"),
                 # Of veins or arteries. Occluded veins are several times as frequent, so it counts as one.
-                "retinal vascular occlusion": {"0": {"is_rvo": 0}, "1": {"is_rvo": 1}},
+                "retinal vascular occlusion": presence("is_rvo"),
                 "normal": {"0": {}, "1": NO_DISEASE},
             },
         )

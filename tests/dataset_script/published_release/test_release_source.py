@@ -139,7 +139,7 @@ def test_all_problems_are_listed_before_an_image_is_read(tmp_path, monkeypatch):
             Problem("empty files", "line 8: 00/6.png"),
             Problem("bad values", "line 9: idx is '-7'; allowed are integers of 0 or more"),
             Problem("ambiguous files", "line 10: 8.png may be any of 00.zip/8.png, 00/8.png"),
-            Problem("bad lines", "line 12: 3 cells; allowed are 17, one a column"),
+            Problem("bad lines", "line 12: 3 cells; allowed are 17, one per column"),
             Problem("extra files", "00.zip/cover.png"),
             Problem("extra files", "extra/100.png"),
             Problem("unreadable files", f"{tmp_path}/broken.zip: File is not a zip file"),

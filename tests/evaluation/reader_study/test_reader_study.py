@@ -159,7 +159,7 @@ def test_the_command_line_builds_and_analyses(tmp_path: Path, capsys: pytest.Cap
     assert "key.csv says which is which" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["analyse", "--study", str(folder)])
-    assert "nobody has answered" in capsys.readouterr().out
+    assert "there are no answers" in capsys.readouterr().out
     for name in ("Ada", "Bo"):
         simulate(folder, name, load_key(folder), 0.9, seed=len(name))
     main(["analyse", "--study", str(folder)])

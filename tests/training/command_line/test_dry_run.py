@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +42,11 @@ def test_cost_grows_with_the_image() -> None:
     assert large[1] == pytest.approx(4 * small[1], rel=0.1)
 
 
-def test_a_dry_run_reports_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_and_writes_nothing(tmp_path: Path, warm_python: Path) -> None:
     write_phantom_dataset(tmp_path / "data", 40, 32, np.random.default_rng(0), label_columns=["is_amd"])
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG.format(folder=tmp_path))
-    command = [sys.executable, "-m", "training.train_generator", "--config", str(config), "--dry-run"]
+    command = [warm_python, "-m", "training.train_generator", "--config", str(config), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for line in ("autoencoder:", "decoder:", "generator:", "photographs            40, about 36 of them to train on"):

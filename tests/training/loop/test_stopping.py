@@ -15,9 +15,10 @@ from training.loop.stopping import StopSignals, TrainingStopped
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
-def start(folder: Path, *launcher: str, **variables: str) -> subprocess.Popen:
+def start(folder: Path, python: Path, *launcher: str, **variables: str) -> subprocess.Popen:
     """Starts a long run and returns when it trains."""
-    command = [sys.executable, *launcher, "-m", "tests.training.loop.tiny", str(folder), "0.01"]
+    launched = [sys.executable, *launcher, "--no-python"] if launcher else []
+    command = [*launched, str(python), "-m", "tests.training.loop.tiny", str(folder), "0.01"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | variables
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 200
@@ -29,8 +30,10 @@ def start(folder: Path, *launcher: str, **variables: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_writes_a_checkpoint_and_the_run_resumes_from_it(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path)
+def test_a_signal_writes_a_checkpoint_and_the_run_resumes_from_it(
+    warm_python: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start(tmp_path, warm_python)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -42,8 +45,8 @@ def test_a_signal_writes_a_checkpoint_and_the_run_resumes_from_it(tmp_path: Path
     assert trainer.state.images_seen == images_seen
 
 
-def test_two_processes_agree_on_the_step_they_stop_at(tmp_path: Path) -> None:
-    process = start(tmp_path, *LAUNCHER)
+def test_two_processes_agree_on_the_step_they_stop_at(warm_python: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, warm_python, *LAUNCHER)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
     assert process.returncode != 0
@@ -51,8 +54,8 @@ def test_two_processes_agree_on_the_step_they_stop_at(tmp_path: Path) -> None:
     assert len(checkpoints(tmp_path)) == 1
 
 
-def test_a_signal_to_one_process_stops_both(tmp_path: Path) -> None:
-    process = start(tmp_path, *LAUNCHER)
+def test_a_signal_to_one_process_stops_both(warm_python: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, warm_python, *LAUNCHER)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(workers[-1]), signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
@@ -61,10 +64,12 @@ def test_a_signal_to_one_process_stops_both(tmp_path: Path) -> None:
     assert len(checkpoints(tmp_path)) == 1
 
 
-def test_nodes_without_a_common_disk_resume_from_the_main_processes_checkpoint(tmp_path: Path) -> None:
+def test_nodes_without_a_common_disk_resume_from_the_main_processes_checkpoint(
+    warm_python: Path, tmp_path: Path
+) -> None:
     for _ in range(2):
         (tmp_path / "0" / "log.jsonl").unlink(missing_ok=True)
-        process = start(tmp_path, *LAUNCHER, NODE_DISKS="yes")
+        process = start(tmp_path, warm_python, *LAUNCHER, NODE_DISKS="yes")
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=100)
         assert "stopped by SIGTERM after writing a checkpoint" in errors
