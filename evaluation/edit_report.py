@@ -23,6 +23,7 @@ from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
 from dataset_script.errors import BuildError
 from evaluation.cache import code_fingerprint, fingerprint, write_rows
 from evaluation.data.images import open_images
+from evaluation.data.options import add_real_options
 from evaluation.data.photographs import Photographs, load_photographs
 from evaluation.data.splits import PARTS, TEST, TRAINING, assign_parts, refuse_chosen_on
 from evaluation.errors import EvaluationError
@@ -196,14 +197,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evaluation.edit_report", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
-    add("--real", required=True, help="folder or Hub id of real photographs, with label columns")
-    add("--real-config", help="configuration of the real source")
-    add("--patient-column", default="patient", help="column of patients in the real source (%(default)s)")
-    add("--splits", type=Path, help="CSV file with columns patient and part, as `python -m training.splits` writes it")
+    add_real_options(parser)
     add("--chosen-on", type=Path, nargs="*", default=[], help="lists of patients on whom a choice was made: refused")
     add("--part", choices=PARTS[1:], default=TEST, help="the patients whose photographs are edited (%(default)s)")
-    add("--limit", type=int, default=60, help="at most so many photographs for each change (%(default)s)")
-    add("--limit-real", type=int, default=0, help="at most so many real photographs in all, 0 for all")
+    add("--limit", type=int, default=60, help="maximum number of photographs for each change (%(default)s)")
+    add("--limit-real", type=int, default=0, help="maximum number of real photographs in total, 0 for all")
     add("--strengths", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="of the edits (%(default)s)")
     add("--architecture", default="imagenet", help="of the classifier of labels: resnet, vit, imagenet or a folder")
     add("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")

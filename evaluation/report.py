@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evaluation.cache import code_fingerprint, fingerprint
+from evaluation.data.options import add_real_options
 from evaluation.data.study import Study, load_study
 from evaluation.errors import EvaluationError, NotMeasurable
 from evaluation.experiments import distances, downstream, label_fidelity, material, privacy, two_sample
@@ -125,16 +126,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--synthetic", required=True, help="folder or Hub id of the synthetic images, with label columns"
     )
-    parser.add_argument("--real", required=True, help="folder or Hub id of real photographs, with label columns")
+    add_real_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--public", type=Path, help="folder for the report without the figures of real photographs")
-    parser.add_argument("--real-config", help="configuration of the real source")
-    parser.add_argument(
-        "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
-    )
-    parser.add_argument(
-        "--splits", type=Path, help="CSV file with columns patient and part, as `python -m training.splits` writes it"
-    )
     parser.add_argument(
         "--chosen-on", type=Path, nargs="*", default=[], help="lists of patients on whom a choice was made: refused"
     )

@@ -24,6 +24,7 @@ from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
 from dataset_script.errors import BuildError
 from evaluation.cache import code_fingerprint, fingerprint, write_rows
 from evaluation.data.images import Images, open_images, select
+from evaluation.data.options import add_real_options
 from evaluation.data.photographs import Photographs, equalise, load_photographs
 from evaluation.data.splits import TRAINING, VALIDATION, assign_parts
 from evaluation.errors import EvaluationError
@@ -242,14 +243,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.sampling_sweep", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
-    parser.add_argument("--real", required=True, help="folder or Hub id of real photographs, with label columns")
-    parser.add_argument("--real-config", help="configuration of the real source")
-    parser.add_argument(
-        "--patient-column", default="patient", help="column of patients in the real source (%(default)s)"
-    )
-    parser.add_argument(
-        "--splits", type=Path, help="CSV file with columns patient and part, as `python -m training.splits` writes it"
-    )
+    add_real_options(parser)
     parser.add_argument("--size", type=int, default=128, help="side of the compared images in pixels (%(default)s)")
     parser.add_argument("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="the result's folder")
