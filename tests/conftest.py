@@ -31,6 +31,18 @@ from tests.warm_python import WarmPython
 if TYPE_CHECKING:
     from pipeline_synfundus import SynFundusPipeline
 
+LONGEST = (
+    "test_report.py",
+    "test_train_generator.py",
+    "test_walkthrough.py",
+    "test_browser.py",
+    "test_stopping.py",
+    "test_edit_report.py",
+    "test_downstream.py",
+    "test_label_fidelity.py",
+    "test_reproduce.py",
+    "test_generate.py",
+)
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--headless",
@@ -53,8 +65,8 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Starts the longest file first, so that the others run in parallel with it."""
-    items.sort(key=lambda item: item.path.name != "test_train_generator.py")
+    """Starts the longest files first, so that the processes end at about the same time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True, scope="session")

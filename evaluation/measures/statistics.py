@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from evaluation.errors import NotMeasurable
 
@@ -85,7 +84,7 @@ def bootstrap(
 
 
 def auc(truth: np.ndarray, scores: np.ndarray, min_per_class: int = 1) -> float:
-    """Area under the ROC curve, from ranks (Mann and Whitney 1947).
+    """Area under the ROC curve: the share of pairs that are in order, ties as half (Mann and Whitney 1947).
 
     Args:
         truth: 0 or 1, shape (N,).
@@ -99,8 +98,14 @@ def auc(truth: np.ndarray, scores: np.ndarray, min_per_class: int = 1) -> float:
     positives, negatives = int(positive.sum()), int((truth == 0).sum())
     if min(positives, negatives) < min_per_class:
         raise NotMeasurable(f"{positives} positives and {negatives} negatives; at least {min_per_class} of each needed")
-    ranks = rankdata(scores)[positive].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    if np.isnan(scores).any():
+        return float("nan")
+    # Counts pairs, because the ranks of scipy's `rankdata` would take most of the time of a bootstrap.
+    below = np.sort(scores[truth == 0])
+    wins = (
+        np.searchsorted(below, scores[positive], "left").sum() + np.searchsorted(below, scores[positive], "right").sum()
+    )
+    return float(wins / 2 / (positives * negatives))
 
 
 def within_source_auc(truth: np.ndarray, scores: np.ndarray, sources: np.ndarray) -> float:

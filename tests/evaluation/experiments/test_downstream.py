@@ -21,14 +21,14 @@ PLAN = Plan(
     seeds=(0, 1),
     networks=("resnet",),
     initialised=(),
-    schedule=Schedule(images_seen=640, batch_size=32, learning_rate=2e-3),
+    schedule=Schedule(images_seen=320, batch_size=16, learning_rate=2e-3),
 )
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Large drusen in 48-pixel phantoms: many synthetic images, few real ones."""
-    parts = (draw_photographs(rows, 48, seed, ("is_amd",), 2) for rows, seed in ((160, 1), (60, 2), (80, 3)))
+    """Large drusen in 32-pixel phantoms: many synthetic images, few real ones."""
+    parts = (draw_photographs(rows, 32, seed, ("is_amd",), 2) for rows, seed in ((160, 1), (60, 2), (60, 3)))
     return Study(*parts, held_out_known=True, folder=tmp_path_factory.mktemp("report"), seed=0)
 
 

@@ -77,12 +77,12 @@ def test_training_is_the_same_for_the_same_seed() -> None:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Result]:
     """A judge of phantoms; the synthetic ones show AMD as asked, but their glaucoma labels are drawn by lot."""
     sizes = ((120, 1), (320, 2), (120, 3))
-    synthetic, train, held_out = (draw_photographs(rows, 48, seed, NAMES, 2) for rows, seed in sizes)
+    synthetic, train, held_out = (draw_photographs(rows, 32, seed, NAMES, 2) for rows, seed in sizes)
     lots = synthetic.codes.copy()
     column = CONDITION_NAMES.index("is_gc")
     lots[:, column] = np.random.default_rng(9).permutation(lots[:, column])
     study = Study(replace(synthetic, codes=lots), train, held_out, True, tmp_path_factory.mktemp("report"), seed=0)
-    judge = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
+    judge = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=2560, learning_rate=2e-3))
     return study, judge, label_fidelity.run(study, judge, "resnet")
 
 
@@ -116,8 +116,8 @@ def test_unreadable_maculas_are_measurably_darker_or_softer(judged: tuple[Study,
 
 def test_a_second_judge_is_the_first_one_loaded(judged: tuple[Study, Judge, Result]) -> None:
     study, judge, _ = judged
-    again = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=3840, learning_rate=2e-3))
-    batch = torch.zeros(1, 3, 48, 48)
+    again = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=2560, learning_rate=2e-3))
+    batch = torch.zeros(1, 3, 32, 32)
     assert again.version == judge.version and torch.equal(again.network(batch), judge.network(batch))
 
 
