@@ -135,7 +135,7 @@ def test_killed_and_resumed_equals_unbroken(warm_python: Path, tmp_path: Path) -
     for folder in folders:
         folder.mkdir()
         phantoms(folder, 64, label_columns=["is_amd"])
-    configs = [write_config(f, images=500, batch_size=2, checkpoint_images=100, sample_images=10**6) for f in folders]
+    configs = [write_config(f, images=300, batch_size=2, checkpoint_images=60, sample_images=10**6) for f in folders]
     process = subprocess.Popen(command(configs[1], warm_python), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = folders[1] / "run" / "generator" / "checkpoints"
     deadline = time.monotonic() + 200
@@ -150,7 +150,7 @@ def test_killed_and_resumed_equals_unbroken(warm_python: Path, tmp_path: Path) -
     for config in configs:
         train(load_config(config))
     unbroken, resumed = (losses(folder) for folder in folders)
-    assert len(unbroken) == 5
+    assert len(unbroken) == 3
     assert resumed == pytest.approx(unbroken, abs=1e-5)
     weights = [load_file(f / "run" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors") for f in folders]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
