@@ -51,7 +51,7 @@ def _finite(*numbers: float) -> Interval:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], patients: np.ndarray, seed: int, resamples: int = RESAMPLES
+    statistic: Callable[[np.ndarray], float], patients: np.ndarray, seed: int, resamples: int | None = None
 ) -> Interval:
     """Percentile bootstrap by patient (Efron 1979): patients are drawn with replacement, with all their rows.
 
@@ -59,11 +59,12 @@ def bootstrap(
         statistic: from row numbers to a number; raises `NotMeasurable` if a resample does not support it.
         patients: the patient of each row, shape (N,).
         seed: determines the draws.
-        resamples: number of draws.
+        resamples: number of draws; `RESAMPLES` if None.
 
     Raises:
         NotMeasurable: if the data or most resamples do not support the statistic.
     """
+    resamples = RESAMPLES if resamples is None else resamples
     value = statistic(np.arange(len(patients)))
     order = np.argsort(patients, kind="stable")
     counts = np.unique(patients, return_counts=True)[1]

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, warm_python, tmp_path):
+def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, tmp_path):
     options = [
         "--num-rows",
         "36",
@@ -176,7 +177,7 @@ def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(ti
         str(tiny_pipeline_dir),
     ]
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
-    command = [warm_python, "-m", "dataset_script.generate", *options, "--out"]
+    command = [sys.executable, "-m", "dataset_script.generate", *options, "--out"]
     # Rounding, and so the bytes, depend on the number of threads.
     place: dict[str, Any] = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):

@@ -22,7 +22,7 @@ FAST += ["--fractions", "1.0", "--num-seeds", "1", "--task", "is_amd", "--featur
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     for number, (name, rows) in enumerate((("synthetic", 70), ("real", 200))):
         write_phantom_dataset(folder / name, rows, 32, np.random.default_rng(number), LABELS)

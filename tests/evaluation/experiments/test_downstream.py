@@ -40,7 +40,7 @@ def test_a_plan_has_every_way_fraction_and_seed() -> None:
 
 
 @pytest.fixture(scope="module")
-def result(study: Study) -> Result:
+def result(few_resamples: None, study: Study) -> Result:
     return downstream.run(study, PLAN)
 
 

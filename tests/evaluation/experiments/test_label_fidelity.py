@@ -74,7 +74,7 @@ def test_training_is_the_same_for_the_same_seed() -> None:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Result]:
+def judged(few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Result]:
     """A judge of phantoms; the synthetic ones show AMD as asked, but their glaucoma labels are drawn by lot."""
     sizes = ((120, 1), (320, 2), (120, 3))
     synthetic, train, held_out = (draw_photographs(rows, 32, seed, NAMES, 2) for rows, seed in sizes)
