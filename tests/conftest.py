@@ -80,9 +80,9 @@ def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def warm_python() -> Iterator[Path]:
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A `python` with the environment of the tests that starts at once, for commands that need a clean process."""
-    python = WarmPython(dict(os.environ))
+    python = WarmPython(os.environ | {"HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("warm-datasets"))})
     yield python.path
     python.close()
 
