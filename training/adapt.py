@@ -183,7 +183,7 @@ class _Adaptation:
         held_out = len(self.validation.codes)
         record = make_record(self.config, self.pipeline, codes, training.num_spoiled, held_out, self.made_from)
         record["earlier_runs"] = earlier_runs(self.start_folder)
-        record["stages"][STAGE]["validation_loss"] = best.validation_loss
+        record["stages"][STAGE] |= {"images_seen": best.images_seen, "validation_loss": best.validation_loss}
         record["adaptation"] = {
             "model": self.settings.model or "the bundled generator",
             "revision": self.settings.revision,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -130,6 +131,7 @@ def test_the_card_says_what_it_was_adapted_from_and_how_it_ended(generator: Path
     record = json.loads((adapted / "pipeline" / "training_run.json").read_text())
     assert f"It is `{generator}`, trained further on {record['num_photographs']} photographs" in card
     assert "ended because all 64 images were seen." in card
+    assert re.search(rf"\| adaptation \| \S+ M \| 64 \| .* \| loss {best['validation_loss']:.4f} \|", card)
     assert f"| {start['validation_loss']:.4f} | {best['validation_loss']:.4f} |" in card
     assert f"on {record['num_held_out']} photographs that were not trained on" in card
     assert record["num_photographs"] + record["num_held_out"] == 80
