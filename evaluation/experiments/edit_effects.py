@@ -118,9 +118,14 @@ def measure_effect(originals: Originals, edited: np.ndarray, seed: int, resample
         raised = _raised(before[rows], after[rows], [change.question])[0]
         return float(raised if change.after else 1 - raised)
 
+    def others_changed(rows: np.ndarray) -> float:
+        if not others:
+            raise NotMeasurable("the classifier has learned no other label")
+        return float(np.abs(_raised(before[rows], after[rows], others) - 0.5).mean())
+
     statistics: list[Callable[[np.ndarray], float]] = [
         asked,
-        lambda rows: float(np.abs(_raised(before[rows], after[rows], others) - 0.5).mean()),
+        others_changed,
         lambda rows: float(overlaps[rows].mean()),
         lambda rows: _median(shifts[rows]),
         lambda rows: float(ratios[rows].mean()),

@@ -38,7 +38,15 @@ def test_a_model_is_published_whole(model: Folder) -> None:
     assert set(model.files()) == {
         "README.md",
         "model_index.json",
-        *("pipeline.py", "labels.py", "editing.py", "noise_levels.py", "photograph.py", "decoding.py"),
+        *(
+            "pipeline.py",
+            "cpu_inference.py",
+            "labels.py",
+            "editing.py",
+            "noise_levels.py",
+            "photograph.py",
+            "decoding.py",
+        ),
         "condition_encoder/condition_encoder.py",
         "condition_encoder/config.json",
         "condition_encoder/diffusion_pytorch_model.safetensors",

@@ -135,7 +135,8 @@ def test_killed_and_resumed_equals_unbroken(warm_python: Path, tmp_path: Path) -
     for folder in folders:
         folder.mkdir()
         phantoms(folder, 64, label_columns=["is_amd"])
-    configs = [write_config(f, images=300, batch_size=2, checkpoint_images=60, sample_images=10**6) for f in folders]
+    # Checkpoints at the end of a window of the log: then every logged mean is over the same steps.
+    configs = [write_config(f, images=300, batch_size=2, checkpoint_images=100, sample_images=10**6) for f in folders]
     process = subprocess.Popen(command(configs[1], warm_python), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = folders[1] / "run" / "generator" / "checkpoints"
     deadline = time.monotonic() + 200
