@@ -7,8 +7,8 @@ from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 
 
-def build_tiny_pipeline(channels: int, vae: nn.Module | None) -> SynFundusPipeline:
-    """A pipeline of random weights on 8x8 latents or pixels, with the bundled pipeline's scheduler."""
+def build_tiny_networks(channels: int) -> tuple[UNet2DModel, FundusConditionEncoder]:
+    """A UNet on 8x8 latents or pixels, and the condition encoder that fits it."""
     unet = UNet2DModel(
         sample_size=8,
         in_channels=channels,
@@ -22,6 +22,12 @@ def build_tiny_pipeline(channels: int, vae: nn.Module | None) -> SynFundusPipeli
         class_embed_type="identity",
     )
     encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width=64)
+    return unet, encoder
+
+
+def build_tiny_pipeline(channels: int, vae: nn.Module | None) -> SynFundusPipeline:
+    """A pipeline of random weights on 8x8 latents or pixels, with the bundled pipeline's scheduler."""
+    unet, encoder = build_tiny_networks(channels)
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
     )

@@ -13,7 +13,6 @@ The same command resumes an interrupted run, and leaves a finished one as it is.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -32,14 +31,13 @@ from training.adaptation.settings import AdaptationSettings
 from training.adaptation.start import load_start, make_loss, pipeline_encoder, start_digests, trained_parameters
 from training.card.model_card import earlier_runs, make_record, was_made_from
 from training.card.pipeline_folder import save_pipeline
+from training.command_line.errors import one_line_errors
 from training.configuration.config import ConfigError, DataConfig
 from training.configuration.fingerprint import make_fingerprint
 from training.data.generator_data import load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
-from training.loop.checkpoint import CheckpointError
 from training.loop.processes import make_accelerator
-from training.loop.stopping import TrainingStopped
 from training.loop.trainer import Trainer
 from training.losses.flow_matching import FlowMatchingLoss, validation_loss
 
@@ -248,16 +246,8 @@ def parse_settings() -> AdaptationSettings:
 
 def main() -> None:
     """The command line, with one-line errors."""
-    try:
+    with one_line_errors("between two checkpoints", NothingGained):
         folder = adapt(parse_settings())
-    except (ConfigError, CheckpointError, NothingGained) as error:
-        raise SystemExit(f"error: {error}") from None
-    except TrainingStopped as stopped:
-        print(stopped, file=sys.stderr)
-        raise SystemExit(stopped.status) from None
-    except KeyboardInterrupt:
-        print("interrupted between two checkpoints; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
     print(f"the result is in {folder}")
 
 

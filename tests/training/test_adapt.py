@@ -11,13 +11,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline_synfundus import FundusAutoencoder, FundusConditionEncoder, SynFundusPipeline
-from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
+from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from tests.phantom import write_phantom_dataset
+from tests.tiny_pipelines import build_tiny_networks
 from training.adapt import NothingGained, adapt
 from training.adaptation.near_copies import CopySearch
 from training.adaptation.settings import AdaptationSettings
@@ -37,19 +37,7 @@ VELOCITY = DPMSolverMultistepScheduler(
 def write_generator(folder: Path, scheduler: object = FLOW) -> Path:
     """A generator of random weights on 8x8 latents of 16x16 pixels."""
     torch.manual_seed(0)
-    unet = UNet2DModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        norm_num_groups=8,
-        attention_head_dim=8,
-        class_embed_type="identity",
-    )
-    encoder = FundusConditionEncoder(list(CONDITION_NAMES), list(CARDINALITIES), width=64)
+    unet, encoder = build_tiny_networks(4)
     vae = FundusAutoencoder(2, 4, widths=[8], encoder_blocks=[1], decoder_blocks=[1], shuffle=2)
     pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, default_num_inference_steps=2)
     for module in (unet, encoder, vae):

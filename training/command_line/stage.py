@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from training.command_line.dry_run import describe_run
-from training.configuration.config import ConfigError, TrainingConfig, load_config
-from training.loop.checkpoint import CheckpointError
-from training.loop.stopping import TrainingStopped
+from training.command_line.errors import one_line_errors
+from training.configuration.config import TrainingConfig, load_config
 
 
 def run_stage(train: Callable[[TrainingConfig, bool], Path], description: str) -> None:
@@ -31,7 +29,7 @@ def run_stage(train: Callable[[TrainingConfig, bool], Path], description: str) -
         "--finish", action="store_true", help="make the result from the newest checkpoint, without more training"
     )
     options = parser.parse_args()
-    try:
+    with one_line_errors("before the training started"):
         config = load_config(options.config)
         if options.skip_unusable:
             config = dataclasses.replace(config, data=dataclasses.replace(config.data, skip_unusable=True))
@@ -39,12 +37,4 @@ def run_stage(train: Callable[[TrainingConfig, bool], Path], description: str) -
             print(describe_run(config))
             return
         folder = train(config, options.finish)
-    except (ConfigError, CheckpointError) as error:
-        raise SystemExit(f"error: {error}") from None
-    except TrainingStopped as stopped:
-        print(stopped, file=sys.stderr)
-        raise SystemExit(stopped.status) from None
-    except KeyboardInterrupt:
-        print("interrupted before the training started; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
     print(f"the result is in {folder}")
