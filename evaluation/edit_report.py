@@ -26,20 +26,20 @@ from evaluation.data.images import open_images
 from evaluation.data.options import add_real_options
 from evaluation.data.photographs import Photographs, load_photographs
 from evaluation.data.splits import PARTS, TEST, TRAINING, assign_parts, refuse_chosen_on
-from evaluation.errors import EvaluationError
+from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.experiments.edit_effects import (
     MEASURES,
     Effect,
     Originals,
     attainable,
-    learned_questions,
     measure_effect,
 )
 from evaluation.experiments.edits import CHANGES, INVERSION, NOISE, Change, Editor, Way, list_ways
+from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.features import device
 from evaluation.measures.judge import Judge, train_judge
-from evaluation.measures.statistics import MIN_PER_CLASS, Interval
+from evaluation.measures.statistics import MIN_PER_CLASS, Interval, measurable_questions
 from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
@@ -77,7 +77,7 @@ class EditStudy:
         self,
         editor: Editor,
         judge: Judge,
-        judged: list[int],
+        judged: np.ndarray,
         photographs: Photographs,
         folder: Path,
         version: str,
@@ -238,23 +238,17 @@ def prepare(options: argparse.Namespace) -> EditStudy:
     if options.part == TEST:
         refuse_chosen_on(chosen.patients, options.chosen_on)
     judge = train_judge(training, cache, options.architecture, Schedule(images_seen=options.images_seen))
-    judged = learned_questions(training)
+    judged = measurable_questions(answers(training.codes))
     return EditStudy(Editor(pipeline), judge, judged, chosen, options.out, model.revision, options.limit)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; the exit code is 2 for bad input."""
     options = parse_arguments(arguments)
-    try:
+    with one_line_errors(BuildError):
         study = prepare(options)
         method = METHOD.format(limit=options.limit, part=options.part, architecture=options.architecture)
         result = run(study, options.strengths, method)
-    except (BuildError, EvaluationError, OSError) as error:
-        print(f"error: {error}")
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume")
-        raise SystemExit(130) from None
     write_report(options.out, f"Edits by {Path(options.model).name}", [result])
     print(f"the report is {options.out / 'report.html'}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from evaluation.cache import code_fingerprint, fingerprint
 from evaluation.data.options import add_real_options
 from evaluation.data.study import Study, load_study
-from evaluation.errors import EvaluationError, NotMeasurable
+from evaluation.errors import NotMeasurable, one_line_errors
 from evaluation.experiments import distances, downstream, label_fidelity, material, privacy, two_sample
 from evaluation.experiments.downstream_runs import Plan
 from evaluation.measures.classifier import architecture_key
@@ -172,7 +172,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the experiments and writes the report; the exit code is 1 if a threshold fails it, 2 for bad input."""
     options = parse_arguments(arguments)
-    try:
+    with one_line_errors():
         study = load_study(
             options.synthetic,
             options.real,
@@ -188,12 +188,6 @@ def main(arguments: list[str] | None = None) -> None:
         )
         report = Report(study, options)
         results = {name: report.run(name) for name in options.only}
-    except (EvaluationError, OSError) as error:
-        print(f"error: {error}")
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume")
-        raise SystemExit(130) from None
     title = f"Evaluation of {Path(options.synthetic).name}"
     write_report(options.out, title, list(results.values()))
     if options.public is not None:

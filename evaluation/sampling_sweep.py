@@ -27,7 +27,7 @@ from evaluation.data.images import Images, open_images, select
 from evaluation.data.options import add_real_options
 from evaluation.data.photographs import Photographs, equalise, load_photographs
 from evaluation.data.splits import TRAINING, VALIDATION, assign_parts
-from evaluation.errors import EvaluationError
+from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.experiments.readability import select_clear
 from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule, predict
@@ -35,7 +35,7 @@ from evaluation.measures.features import FeatureSpace, device, imagenet_space
 from evaluation.measures.judge import Judge, train_judge
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from evaluation.measures.metrics.kid.kid import kid
-from evaluation.measures.statistics import MIN_PER_CLASS, auc
+from evaluation.measures.statistics import MIN_PER_CLASS, auc, measurable_questions
 from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
@@ -113,8 +113,7 @@ class Sweep:
         self._real = space(held_out.images)
         self._asked = [dict(zip(CONDITION_NAMES, row, strict=True)) for row in held_out.codes.tolist()]
         self._truth = answers(held_out.codes)
-        rarest = np.minimum((self._truth == 1).sum(axis=0), (self._truth == 0).sum(axis=0))
-        self._measurable = np.flatnonzero(rarest >= MIN_PER_CLASS)
+        self._measurable = measurable_questions(self._truth)
         if len(self._measurable) == 0:
             raise EvaluationError(
                 f"no label has {MIN_PER_CLASS} clear held-out photographs with it and as many without it"
@@ -255,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the result's folder")
     options = parser.parse_args(arguments)
     cache = options.out / "cache"
-    try:
+    with one_line_errors(BuildError):
         model = find_model(options.model)
         real = load_photographs(options.real, options.size, cache, options.real_config, options.patient_column)
         parts, _ = assign_parts(real.patients, real.splits, options.splits)
@@ -267,12 +266,6 @@ def main(arguments: list[str] | None = None) -> None:
         pipeline.set_progress_bar_config(disable=True)
         sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
         result = run(sweep, select_clear(others), options.out, model.revision)
-    except (BuildError, EvaluationError, OSError) as error:
-        print(f"error: {error}")
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume")
-        raise SystemExit(130) from None
     write_text(options.out / PATIENTS, "".join(f"{patient}\n" for patient in np.unique(held_out.patients)))
     write_report(options.out, f"Sampling from {model.name}", [result])
     print(f"the result is {options.out / 'report.html'}")

@@ -12,10 +12,10 @@ from scipy.stats import rankdata
 from evaluation.data.photographs import Photographs
 from evaluation.errors import NotMeasurable
 from evaluation.experiments.edits import Change
-from evaluation.measures.classifier import QUESTIONS, answers
+from evaluation.measures.classifier import QUESTIONS
 from evaluation.measures.classifier_training import predict
 from evaluation.measures.judge import Judge
-from evaluation.measures.statistics import MIN_PER_CLASS, RESAMPLES, Interval, bootstrap, bootstrap_within_source_auc
+from evaluation.measures.statistics import Interval, bootstrap, bootstrap_within_source_auc
 from evaluation.measures.vessels import dice, find_vessels
 from evaluation.report_page.results import Cell, measured
 from pipeline_synfundus.labels import EYE_SIDE, UNKNOWN
@@ -31,13 +31,13 @@ class Originals:
         photographs: those to edit.
         change: the finding.
         judge: a classifier of photographs of other patients.
-        judged: the questions that it has learned, see `learned_questions`.
+        judged: the questions that it has learned; its other outputs are random.
     """
 
     photographs: Photographs
     change: Change
     judge: Judge
-    judged: list[int]
+    judged: np.ndarray
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -58,13 +58,6 @@ class Originals:
     def discs(self) -> list[tuple[float, float] | None]:
         """Centres of the optic discs as (row, column) in pixels, None where none is found."""
         return find_discs(self.images, self.photographs.label(EYE_SIDE.name))
-
-
-def learned_questions(training: Photographs) -> list[int]:
-    """The questions with enough photographs of either answer to learn it; the other outputs of a judge are random."""
-    truth = answers(training.codes)
-    rarest = np.minimum((truth == 1).sum(axis=0), (truth == 0).sum(axis=0))
-    return np.flatnonzero(rarest >= MIN_PER_CLASS).tolist()
 
 
 def find_discs(images: np.ndarray, sides: np.ndarray) -> list[tuple[float, float] | None]:
@@ -105,7 +98,7 @@ class Effect:
 MEASURES = ("requested label, AUC", "other labels, |AUC - 0.5|", "vessels, Dice", "disc shift, %", "PSNR, dB")
 
 
-def measure_effect(originals: Originals, edited: np.ndarray, seed: int, resamples: int = RESAMPLES) -> Effect:
+def measure_effect(originals: Originals, edited: np.ndarray, seed: int) -> Effect:
     """Compares edited images with their originals; intervals are bootstraps by patient."""
     change, before, after = originals.change, originals.answers, predict(originals.judge.network, edited)
     others = [column for column in originals.judged if QUESTIONS[column][0] != change.label]
@@ -131,7 +124,7 @@ def measure_effect(originals: Originals, edited: np.ndarray, seed: int, resample
         lambda rows: float(ratios[rows].mean()),
     ]
     patients = originals.photographs.patients
-    return Effect(*(measured(bootstrap, each, patients, seed, resamples) for each in statistics))
+    return Effect(*(measured(bootstrap, each, patients, seed) for each in statistics))
 
 
 def _raised(before: np.ndarray, after: np.ndarray, columns: list[int]) -> np.ndarray:

@@ -115,7 +115,7 @@ class Editor:
         options: dict[str, Any] = {"generator": list(range(start, start + len(images)))}
         if way.kind == RECONSTRUCTION:
             with torch.no_grad():
-                pixels = to_tensor(images, self.pipeline.device).to(self.pipeline.vae.dtype)
+                pixels = to_tensor(images, self.pipeline.device)
                 decoded = to_images(self.pipeline.decode_latents(self.pipeline.encode_images(pixels)))
             return np.stack([equalise(Image.fromarray(image), len(image)) for image in decoded])
         if way.kind == SCRATCH:

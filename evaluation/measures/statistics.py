@@ -109,6 +109,12 @@ def auc(truth: np.ndarray, scores: np.ndarray, min_per_class: int = 1) -> float:
     return float(wins / 2 / (positives * negatives))
 
 
+def measurable_questions(truth: np.ndarray) -> np.ndarray:
+    """The columns with at least `MIN_PER_CLASS` positives and as many negatives, of answers 0, 1 or NaN, (N, Q)."""
+    rarest = np.minimum((truth == 1).sum(axis=0), (truth == 0).sum(axis=0))
+    return np.flatnonzero(rarest >= MIN_PER_CLASS)
+
+
 def within_source_auc(truth: np.ndarray, scores: np.ndarray, sources: np.ndarray) -> float:
     """AUC within source: the probability that a positive scores higher than a negative of the same source.
 

@@ -1,7 +1,6 @@
 """The report on edits, with phantoms that are edited by drawing them again and with a small pipeline."""
 
 import csv
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +8,20 @@ import pytest
 
 from evaluation import edit_report
 from evaluation.data.photographs import Photographs
-from evaluation.experiments import edit_effects
-from evaluation.experiments.edit_effects import Effect, Originals, attainable, learned_questions
+from evaluation.experiments.edit_effects import Effect, Originals, attainable, measure_effect
 from evaluation.experiments.edits import Change, Editor, Way, list_ways
+from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.judge import Judge, train_judge
-from evaluation.measures.statistics import Interval
+from evaluation.measures.statistics import Interval, measurable_questions
 from pipeline_synfundus import SynFundusPipeline
 from tests.evaluation.studies import draw_photographs
 from tests.phantom import draw_phantom, write_phantom_dataset
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 ADD, REMOVE = Change("is_amd", 0, 1), Change("is_amd", 1, 0)
 SIZE = 64
 TRAINING = draw_photographs(200, SIZE, 1, ("is_amd", "is_rvo"))
-measure_effect = partial(edit_effects.measure_effect, resamples=20)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def originals(judge: Judge, change: Change, count: int = 20) -> Originals:
         Photographs(draw_eyes(count, change.before), photographs.codes, *fields),
         change,
         judge,
-        learned_questions(TRAINING),
+        measurable_questions(answers(TRAINING.codes)),
     )
 
 
@@ -95,7 +94,6 @@ def arguments(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_the_report_is_written_and_resumed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edit_report, "measure_effect", measure_effect)
     edit_report.main(arguments)
     out = Path(arguments[arguments.index("--out") + 1])
     report = (out / "report.md").read_text()
