@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from synfundus.files import write_json
+
+from .anonymous_memory import watch_memory
 
 EXPERIMENTS = ("material", "distances", "label-fidelity", "privacy")
 REAL_ROWS = 300
@@ -58,29 +59,14 @@ def report(arguments: list[str]) -> dict[str, float]:
     """Runs a report in this process; returns its peak memory before and after in bytes, and the seconds it took."""
     from evaluation.report import main as run  # here, so that `before` includes the libraries
 
-    sizes, ended, start = [anonymous_memory()], threading.Event(), time.perf_counter()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            sizes.append(anonymous_memory())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        run(arguments)
-    except SystemExit as end:  # 1: noise may be close to noise, which fails the report
-        if end.code not in (0, 1):
-            raise
-    finally:
-        ended.set()
-        watcher.join()
+    start = time.perf_counter()
+    with watch_memory() as sizes:
+        try:
+            run(arguments)
+        except SystemExit as end:  # 1: noise may be close to noise, which fails the report
+            if end.code not in (0, 1):
+                raise
     return {"before": sizes[0], "peak": max(sizes), "seconds": round(time.perf_counter() - start, 1)}
-
-
-def anonymous_memory() -> int:
-    """The memory of this process that no file backs, in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
 def measure(rows: int, size: int, folder: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.anonymous_memory import watch_memory
 from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition, to_codes
 from tests.phantom import draw_phantom
@@ -88,35 +89,18 @@ def test_memory_does_not_grow_with_the_photographs(tmp_path: Path) -> None:
 
 def _peak_while_preparing(folder: Path, count: int) -> int:
     """The largest anonymous memory in MiB, above that of the start, while examples are made, encoded and read."""
-    import threading
-    import time
-
-    def measure() -> int:
-        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return int(fields["RssAnon"].split()[0])
-
     folder.mkdir()
     data, vae = make_data(folder / "data", count), make_autoencoder()
-    sizes, ended = [measure()], threading.Event()
-
-    def watch() -> None:
-        while not ended.is_set():
-            sizes.append(measure())
-            time.sleep(0.01)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     rows = np.arange(count)
-    pixels = make_examples(data, rows, 0.2, 0, folder)
-    latents = encode_examples(pixels, fundus_encoder(vae), folder)
-    for examples in (pixels, latents):
-        for start in range(0, count, 16):
-            batch = rows[start : start + 16]
-            examples.take(batch, batch % 2 == 0)
-    ended.set()
-    watcher.join()
+    with watch_memory() as sizes:
+        pixels = make_examples(data, rows, 0.2, 0, folder)
+        latents = encode_examples(pixels, fundus_encoder(vae), folder)
+        for examples in (pixels, latents):
+            for start in range(0, count, 16):
+                batch = rows[start : start + 16]
+                examples.take(batch, batch % 2 == 0)
     assert data.codes.shape == (count, len(CONDITION_NAMES))
-    return (max(sizes) - sizes[0]) // 1024
+    return (max(sizes) - sizes[0]) // 2**20
 
 
 if __name__ == "__main__":
