@@ -20,6 +20,10 @@ Run `generate --begin-only` to create the folder and decide the number of shards
 `RayPipelineExecutor` takes the same step. Set `skip_completed=False`: the folder knows which shards are complete, and
 the task of a complete shard ends without loading the model. If a task is started twice, the second waits for the first
 and then has nothing to do; this needs a common file system with `flock`.
+
+The tasks import `dataset_script`, so the package must be installed on every node; with Slurm, name its environment in
+`venv_path` or `env_command`. Ray and Slurm start the tasks of a failed node again. A cancelled task leaves its shard
+missing: run the executor again. `scripts/cluster/` does this with a real Ray and a real Slurm.
 """
 
 from __future__ import annotations
@@ -66,8 +70,9 @@ class BuildShard(PipelineStep):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
-        self.out = out
-        self.model = model
+        # The tasks of a cluster may start in another directory. `generate` reads a name as a folder if there is one.
+        self.out = out.absolute()
+        self.model = str(Path(model).absolute()) if Path(model).is_dir() else model
         self.batch_size = batch_size
         self.device = device
         self.revision = revision
@@ -79,10 +84,11 @@ class BuildShard(PipelineStep):
         shards = folder.record.shards
         if world_size != len(shards):
             raise BuildError(f"there are {world_size} tasks, but {self.out} has {len(shards)} shards")
-        if folder.manifest(shards[rank]) is None:
-            model = find_model(self.model, self.revision, self.trust_remote_code)
-            source = _source(model, folder.record, self.device)
-            build_shard(folder, shards[rank], load_plan(folder.plan), source, self.batch_size)
+        with self.track_time():
+            if folder.manifest(shards[rank]) is None:
+                model = find_model(self.model, self.revision, self.trust_remote_code)
+                source = _source(model, folder.record, self.device)
+                build_shard(folder, shards[rank], load_plan(folder.plan), source, self.batch_size)
         self.stat_update("rows", value=shards[rank].rows, unit="shard")
         return data
 

@@ -31,7 +31,7 @@ from training.data.crops import sample_patches
 from training.data.examples import encode_images
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
-from training.loop.processes import make_accelerator, one_process_at_a_time
+from training.loop.processes import in_every_process, make_accelerator, one_process_at_a_time
 from training.loop.schedule import make_schedule
 from training.loop.trainer import Trainer
 from training.losses.autoencoder_losses import AutoencoderLoss, DecoderLoss
@@ -88,7 +88,7 @@ def train(config: TrainingConfig, finish: bool = False) -> Path:
         raise ConfigError(f"{config.path} has no section `autoencoder`: its generator works on pixels")
     run = _AutoencoderRun(config, stage, finish)
     wanted = [make_schedule(optimizer).images for optimizer in run.optimizers.values()]
-    if not finish and was_made_from(run.folder, run.made_from(wanted)):
+    if not finish and in_every_process(was_made_from(run.folder, run.made_from(wanted))):  # each disk has its own
         run.accelerator.print("the run is finished: nothing to do")
         return run.folder
     seen = []

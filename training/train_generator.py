@@ -28,7 +28,7 @@ from training.data.examples import fundus_encoder
 from training.data.generator_data import GeneratorData, load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
-from training.loop.processes import make_accelerator, one_process_at_a_time
+from training.loop.processes import call_on_main_process, make_accelerator, one_process_at_a_time
 from training.loop.schedule import make_schedule
 from training.loop.trainer import Trainer
 from training.losses.flow_matching import TIME_SCALE, FlowMatchingLoss, validation_loss
@@ -58,7 +58,9 @@ def train(config: TrainingConfig, finish: bool = False) -> Path:
         TrainingStopped: if a signal or steps that are not finite end the run early.
     """
     run = _GeneratorRun(config, finish)
-    if not finish and was_made_from(run.folder, run.made_from(make_schedule(config.generator.optimizer).images)):
+    wanted = run.made_from(make_schedule(config.generator.optimizer).images)
+    # Without a common disk, only the main process's node has the pipeline.
+    if not finish and call_on_main_process(lambda: was_made_from(run.folder, wanted)):
         run.accelerator.print("the run is finished: nothing to do")
         return run.folder
     half = config.generator.half_resolution

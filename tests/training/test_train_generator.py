@@ -252,6 +252,25 @@ def test_two_processes_are_two_halves_of_one_batch(warm_python: Path, tmp_path: 
     assert np.abs(grids[1] - grids[0]).mean() < 1
 
 
+def test_a_finished_run_ends_on_every_node_without_a_common_disk(
+    begun: Path, warm_python: Path, tmp_path: Path
+) -> None:
+    """Only the first node has the pipeline; the second waited for the first, which had ended."""
+    for node in ("0", "1"):
+        shutil.copytree(begun / "data", tmp_path / node / "data")
+        config = (begun / "config.yaml").read_text().replace(str(begun), str(tmp_path / node))
+        (tmp_path / node / "config.yaml").write_text(config)
+    shutil.copytree(begun / "run", tmp_path / "0" / "run")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    node = f"LOCAL_RANK=0 exec {' '.join(command(tmp_path / '$RANK' / 'config.yaml', warm_python))}"
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, "sh", "-c", node], env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("the run is finished: nothing to do") == 2
+    assert done.stdout.count("the result is in") == 1  # the second node has none
+    assert not (tmp_path / "1" / "run" / "generator" / "log.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

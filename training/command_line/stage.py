@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from accelerate import PartialState
+
 from training.command_line.dry_run import describe_run
 from training.command_line.errors import one_line_errors
 from training.configuration.config import TrainingConfig, load_config
@@ -37,4 +39,5 @@ def run_stage(train: Callable[[TrainingConfig, bool], Path], description: str) -
             print(describe_run(config))
             return
         folder = train(config, options.finish)
-    print(f"the result is in {folder}")
+    if PartialState().is_main_process:  # other nodes need not have the folder
+        print(f"the result is in {folder}")

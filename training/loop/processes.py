@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
 
 from synfundus.files import locked
 from training.configuration.config import ConfigError, TrainingConfig
@@ -77,3 +77,8 @@ def call_on_main_process(function: Callable[[], Result]) -> Result:
     if failure is not None:
         raise failure
     return result
+
+
+def in_every_process(fact: bool) -> bool:
+    """Whether something is true in every process; each process calls it and gets the same answer."""
+    return all(gather_object([fact]))

@@ -102,7 +102,7 @@ class Trainer:
         if finish and not self.state.images_seen:
             raise CheckpointError(f"there is no checkpoint in {self.folder / 'checkpoints'} to finish from")
         samples = self.folder / "samples.png"
-        evaluated = self._done and samples.exists()
+        evaluated = self._done and call_on_main_process(samples.exists)
         with self.signals:
             if not finish:
                 self._train()

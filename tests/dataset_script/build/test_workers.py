@@ -1,6 +1,8 @@
 """The real generator in several processes, in datatrove's executors, and in other formats."""
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,6 +43,16 @@ def test_datatroves_tasks_make_the_same_dataset(dataset_dir, build_arguments, ti
     assert main([*build_arguments, "--out", str(out)]) == 0
     assert np.abs(pixels(out) - pixels(dataset_dir)).max() <= 1
     assert verify.main([str(out)]) == 0
+
+
+def test_a_task_finds_its_folders_from_another_directory(build_arguments, tiny_pipeline_dir, tmp_path, monkeypatch):
+    assert main([*build_arguments, "--out", str(tmp_path / "synfundus-1m"), "--begin-only"]) == 0
+    monkeypatch.chdir(tiny_pipeline_dir.parent)
+    out = Path(os.path.relpath(tmp_path / "synfundus-1m"))
+    step = BuildShard(out, tiny_pipeline_dir.name, device="cpu")
+    monkeypatch.chdir("/")
+    step.run(rank=2, world_size=3)
+    assert (tmp_path / "synfundus-1m" / "data" / "train-00002.parquet").is_file()
 
 
 def test_a_task_with_another_model_or_number_of_tasks_is_refused(build_arguments, tiny_pixel_pipeline, tmp_path):
