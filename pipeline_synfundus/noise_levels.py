@@ -56,6 +56,11 @@ class NoiseLevels:
         scale, shift = self._coefficients(level)
         return ((sample.float() - shift * prediction.float()) / scale).to(sample.dtype)
 
+    def prediction(self, sample: torch.Tensor, target: torch.Tensor, level: int) -> torch.Tensor:
+        """Returns the prediction with which `step` leads from `sample` at `level` to `target` at level + 1."""
+        scale, shift = self._coefficients(level)
+        return (target.float() - scale * sample.float()) / shift
+
     def _coefficients(self, level: int) -> tuple[float, float]:
         """The step as `scale * sample + shift * prediction`, with the normalization of both samples."""
         before, after = self._norm[level].item(), self._norm[level + 1].item()

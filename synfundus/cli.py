@@ -44,6 +44,7 @@ GROUPS = {
         "train-autoencoder": Command("training.train_autoencoder", "train the autoencoder of a configuration"),
         "train": Command("training.train_generator", "train the generator of a configuration"),
         "adapt": Command("training.adapt", "adapt a trained generator to the photographs of one camera"),
+        "distil": Command("training.distil", "distil a generator to four evaluations per image, guidance included"),
         "splits": Command("training.splits", "list the training, validation and test patients of a configuration"),
         "bundle": Command("training.bundle", "put a trained pipeline into the package as its weights"),
     },

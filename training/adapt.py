@@ -28,12 +28,13 @@ from training.adaptation.near_copies import CopySearch
 from training.adaptation.photographs import check_source, check_split
 from training.adaptation.samples import draw_samples
 from training.adaptation.settings import AdaptationSettings
-from training.adaptation.start import load_start, make_loss, pipeline_encoder, start_digests, trained_parameters
+from training.adaptation.start import load_start, make_loss, pipeline_encoder, trained_parameters
 from training.card.model_card import earlier_runs, make_record, was_made_from
 from training.card.pipeline_folder import save_pipeline
 from training.command_line.errors import one_line_errors
 from training.configuration.config import ConfigError, DataConfig
 from training.configuration.fingerprint import make_fingerprint
+from training.configuration.pretrained import generator_digests
 from training.data.generator_data import load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
@@ -93,7 +94,7 @@ class _Adaptation:
             trained=list(trained_parameters(self.pipeline)),
             round_images=settings.round_images,
             samples=settings.samples,
-            start_sha256=start_digests(self.pipeline),
+            start_sha256=generator_digests(self.pipeline),
             photographs_sha256=self.photographs.digest,
         )
         self.history = History(evaluations, self.fingerprint)

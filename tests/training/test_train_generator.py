@@ -112,7 +112,7 @@ def test_unknown_labels_stay_unknown(tmp_path: Path) -> None:
 def test_dropping_labels_only_makes_them_unknown(tmp_path: Path) -> None:
     stage = load_config(write_config(tmp_path)).generator
     codes = torch.randint(-1, 2, (4000, 16), generator=torch.Generator().manual_seed(0))
-    dropped = drop_labels(codes, stage, torch.Generator().manual_seed(1))
+    dropped = drop_labels(codes, stage.label_dropout, stage.condition_dropout, torch.Generator().manual_seed(1))
     changed = dropped != codes
     assert (dropped[changed] == -1).all()
     whole = (dropped == -1).all(dim=1).float().mean().item()

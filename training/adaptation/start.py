@@ -9,15 +9,14 @@ import torch
 from torch import nn
 
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import CARDINALITIES, CONDITION_NAMES
 from synfundus.images import to_tensor
-from training.configuration.config import ConfigError, GeneratorConfig
+from training.configuration.config import GeneratorConfig
 from training.configuration.fingerprint import weights_digest
+from training.configuration.pretrained import load_generator
 from training.data.examples import Examples, LatentEncoder
 from training.losses.flow_matching import FlowMatchingLoss
 from training.losses.velocity import VelocityLoss
 
-PREDICTION_TYPES = ("flow_prediction", "v_prediction")
 # Parts of the names of the UNet's trained parameters: attention, and what shifts and scales features (normalisation,
 # the injection of time and labels, the first and the last convolution). With few images, training only a small part,
 # the attention, learns as well as training everything and overfits less (Moon et al. 2022, "Fine-Tuning Diffusion
@@ -26,34 +25,8 @@ TRAINED = ("attentions.", "norm", "time_emb_proj.", "conv_in.", "conv_out.")
 
 
 def load_start(model: str | None, revision: str | None) -> SynFundusPipeline:
-    """Loads the generator in float32. No code of the folder or repository is run.
-
-    Args:
-        model: folder or Hub id; None for the bundled one.
-        revision: revision of a Hub id.
-
-    Raises:
-        ConfigError: if it cannot be loaded, or cannot be adapted.
-    """
-    where = [] if model is None else [model]
-    options = {} if revision is None else {"revision": revision}
-    try:
-        pipeline = SynFundusPipeline.from_pretrained(*where, dtype=torch.float32, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--model is {model!r}, but cannot be loaded: {error}") from error
-    kind = pipeline.scheduler.config.get("prediction_type", "epsilon")
-    if kind not in PREDICTION_TYPES:
-        raise ConfigError(
-            f"--model {model!r}: scheduler.prediction_type is {kind!r}; allowed are {', '.join(PREDICTION_TYPES)}"
-        )
-    height, width = pipeline.image_size
-    if height != width:
-        raise ConfigError(f"--model {model!r}: its images are {width}x{height}, but must be square")
-    labels = pipeline.condition_encoder.config
-    if tuple(labels.label_names) != CONDITION_NAMES or tuple(labels.cardinalities) != CARDINALITIES:
-        raise ConfigError(
-            f"--model {model!r}: condition_encoder.label_names are not those of this version of the project"
-        )
+    """Loads the generator, and lets only the parameters of `TRAINED` require gradients; see `load_generator`."""
+    pipeline = load_generator(model, revision)
     freeze(pipeline)
     return pipeline
 
@@ -94,9 +67,3 @@ def pipeline_encoder(pipeline: SynFundusPipeline) -> LatentEncoder | None:
 @torch.no_grad()
 def _encode(pipeline: SynFundusPipeline, images: np.ndarray) -> torch.Tensor:
     return pipeline.encode_images(to_tensor(images, pipeline.vae.device)).float()
-
-
-def start_digests(pipeline: SynFundusPipeline) -> list[str]:
-    """SHA-256 of the weights of each network of the pipeline."""
-    networks = (pipeline.unet, pipeline.condition_encoder, pipeline.vae)
-    return [weights_digest(network) for network in networks if network is not None]

@@ -17,10 +17,12 @@ from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from pipeline_synfundus.labels import CONDITION_LABELS
 from synfundus.readability import FUNDUS
 from training.card.adaptation import adaptation_values
+from training.card.distillation import distillation_values
 from training.configuration.config import TrainingConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 ADAPTED_TEMPLATE = Path(__file__).with_name("adapted_card.md")
+DISTILLED_TEMPLATE = Path(__file__).with_name("distilled_card.md")
 RECORD_NAME = "training_run.json"
 _OBJECTIVES = {
     "flow_prediction": "the flow from noise to latents (rectified flow, Liu et al. 2023)",
@@ -29,7 +31,7 @@ _OBJECTIVES = {
 }
 
 
-def _stage_record(log: Path, modules: list[nn.Module]) -> dict[str, float]:
+def stage_record(log: Path, modules: list[nn.Module]) -> dict[str, float]:
     """The length of one stage from its log, and the last figures measured on validation photographs."""
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     seconds, seen = 0.0, 0.0
@@ -74,12 +76,9 @@ def make_record(
     for name, model in _trained(pipeline).items():
         log = Path(config.output_dir) / name / "log.jsonl"
         if log.is_file():
-            stages[name] = _stage_record(log, model)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
+            stages[name] = stage_record(log, model)
+    return describe_machine() | {
         "config": {key: value for key, value in asdict(config).items() if key != "path"},
-        "machine": gpu or f"{torch.get_num_threads()} {platform.machine()} CPU cores",
-        "torch": torch.__version__.split("+")[0],
         "num_photographs": len(codes),
         "num_spoiled": num_spoiled,
         "num_held_out": num_held_out,
@@ -88,6 +87,13 @@ def make_record(
         "earlier_runs": earlier_runs(config.generator.pretrained),
         "made_from": made_from,
     }
+
+
+def describe_machine() -> dict[str, str]:
+    """The machine and the version of torch, for a record."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    cores = f"{torch.get_num_threads()} {platform.machine()} CPU cores"
+    return {"machine": gpu or cores, "torch": torch.__version__.split("+")[0]}
 
 
 def was_made_from(folder: Path, made_from: dict[str, Any]) -> bool:
@@ -99,7 +105,7 @@ def was_made_from(folder: Path, made_from: dict[str, Any]) -> bool:
 def _trained(pipeline: SynFundusPipeline) -> dict[str, list[nn.Module]]:
     """What each stage trains, by the name of the stage's folder."""
     generator = [pipeline.unet, pipeline.condition_encoder]
-    stages = {"generator-half": generator, "generator": generator, "adaptation": generator}
+    stages = {"generator-half": generator, "generator": generator, "adaptation": generator, "distillation": generator}
     if isinstance(pipeline.vae, FundusAutoencoder):
         vae = pipeline.vae
         stages = {"autoencoder": [vae], "decoder": [vae.decoder, vae.synthesis]} | stages
@@ -164,34 +170,45 @@ def render_card(record: dict[str, Any], pipeline: SynFundusPipeline, name: str) 
     """Returns the text of the card.
 
     Args:
-        record: as returned by `make_record`.
+        record: as returned by `make_record`, or written by `training.adapt` or `training.distil`.
         pipeline: the trained pipeline.
         name: the folder or Hub id in the card's example.
     """
-    sources = record["config"]["data"]["sources"]
-    counts = record["labels"]
-    adapted = "adaptation" in record
-    template = ADAPTED_TEMPLATE if adapted else TEMPLATE
+    template, values = TEMPLATE, {}
+    if "adaptation" in record:
+        template, values = ADAPTED_TEMPLATE, adaptation_values(record)
+    elif "distillation" in record:
+        template, values = DISTILLED_TEMPLATE, distillation_values(record)
     return Template(template.read_text(encoding="utf-8")).substitute(
-        adaptation_values(record) if adapted else {},
+        values,
         name=name,
-        resolution=record["config"]["resolution"],
+        resolution=pipeline.image_size[0],
         guidance_scale=f"{pipeline.config.default_guidance_scale:g}",
         guided_steps=_guided_steps(pipeline),
-        num_photographs=f"{record['num_photographs']:,}",
-        num_spoiled=f"{record['num_spoiled']:,}",
-        num_held_out=f"{record['num_held_out']:,}",
         architecture=_architecture(record, pipeline),
         label_table="\n".join(
             _row(f"`{x.name}`", x.full_name, x.explanation, ", ".join(f"{i} {v}" for i, v in enumerate(x.values)))
             for x in CONDITION_LABELS
         ),
         stage_table=_stage_table(record),
-        positives_table="\n".join(
+        **_photograph_values(record),
+    )
+
+
+def _photograph_values(record: dict[str, Any]) -> dict[str, str]:
+    """What the card says about the photographs that were trained on; nothing where there were none."""
+    if "labels" not in record:
+        return {}
+    sources, counts = record["config"]["data"]["sources"], record["labels"]
+    return {
+        "num_photographs": f"{record['num_photographs']:,}",
+        "num_spoiled": f"{record['num_spoiled']:,}",
+        "num_held_out": f"{record['num_held_out']:,}",
+        "positives_table": "\n".join(
             _row(f"`{x.name}` {value}" if x.cardinality > 2 else f"`{x.name}`", counts[x.name]["known"], number)
             for x in CONDITION_LABELS[:FUNDUS]
             for value, number in counts[x.name].items()
             if value not in ("known", "0")
         ),
-        sources=Path(sources).read_text(encoding="utf-8").strip() if sources else "",
-    )
+        "sources": Path(sources).read_text(encoding="utf-8").strip() if sources else "",
+    }

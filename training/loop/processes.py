@@ -7,14 +7,14 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
 
 from synfundus.files import locked
-from training.configuration.config import ConfigError, TrainingConfig
+from training.configuration.config import ConfigError
 
 # Longer than preparing the data takes: meanwhile all processes but one wait at a barrier.
 PROCESS_GROUP_TIMEOUT = timedelta(hours=48)
@@ -22,7 +22,23 @@ PROCESS_GROUP_TIMEOUT = timedelta(hours=48)
 Result = TypeVar("Result")
 
 
-def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
+class RunSettings(Protocol):
+    """What every training says about its processes; see `TrainingConfig`."""
+
+    @property
+    def output_dir(self) -> str:
+        """Folder of the run, whose name the loggers show."""
+
+    @property
+    def mixed_precision(self) -> str:
+        """`no` or `bf16`."""
+
+    @property
+    def log_with(self) -> list[str]:
+        """Names of loggers."""
+
+
+def make_accelerator(config: RunSettings, folder: Path) -> Accelerator:
     """Creates the accelerator of one stage, with its loggers open.
 
     Raises:

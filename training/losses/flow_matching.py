@@ -20,17 +20,20 @@ VALIDATION_ROWS = 256
 TIME_SCALE = 1000
 
 
-def drop_labels(codes: torch.Tensor, config: GeneratorConfig, generator: torch.Generator) -> torch.Tensor:
+def drop_labels(
+    codes: torch.Tensor, label_dropout: float, condition_dropout: float, generator: torch.Generator
+) -> torch.Tensor:
     """Replaces some known labels, and all labels of some images, by unknown.
 
     Args:
         codes: integers of shape (B, 16).
-        config: its `label_dropout` and `condition_dropout` are used.
+        label_dropout: largest share of an image's labels that is replaced; the share is drawn for each image.
+        condition_dropout: probability that all labels of an image are replaced.
         generator: source of random numbers.
     """
-    share = config.label_dropout * torch.rand(len(codes), 1, generator=generator)
+    share = label_dropout * torch.rand(len(codes), 1, generator=generator)
     single = torch.rand(codes.shape, generator=generator) < share
-    whole = torch.rand(len(codes), 1, generator=generator) < config.condition_dropout
+    whole = torch.rand(len(codes), 1, generator=generator) < condition_dropout
     return torch.where(single | whole, UNKNOWN, codes)
 
 
@@ -65,7 +68,7 @@ class FlowMatchingLoss(nn.Module):
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
         inputs, codes = self._examples.take(rows, flipped)
         times = self.draw_times(len(rows), generator)
-        codes = drop_labels(codes, self.config, generator)
+        codes = drop_labels(codes, self.config.label_dropout, self.config.condition_dropout, generator)
         return {"loss": self.errors(inputs, codes, times, generator).mean()}
 
     def draw_times(self, count: int, generator: torch.Generator) -> torch.Tensor:
