@@ -71,17 +71,19 @@ class DistillationSettings:
 
     @property
     def optimizer(self) -> OptimizerConfig:
-        """Length and speed of the training; weights are not decayed, because they start from trained ones."""
-        part = max(1, self.images // 10)
+        """Length and speed of the training; weights are not decayed, because they start from trained ones.
+
+        Only the cool-down depends on the length, so a run can be extended or shortened before it.
+        """
         return OptimizerConfig(
             images=self.images,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            warmup_images=self.images // 20,
+            warmup_images=min(5 * self.batch_size, self.images // 4),
             cooldown_images=self.images // 4,
             weight_decay=0.0,
-            ema_half_life_images=part,
-            checkpoint_images=part,
+            ema_half_life_images=10 * self.batch_size,
+            checkpoint_images=10 * self.batch_size,
             sample_images=self.images,
         )
 
