@@ -35,6 +35,9 @@ SHOW_LINK = """(query) => {
 }"""
 RUN_LINK = "(query) => { if (query) document.querySelector('#generate-start').click(); }"
 RUN_NOW = "() => document.querySelector('#generate-start').click()"
+# Until a preset has filled in the form, Generate would read the choices from before.
+HOLD_START = "(name) => { document.querySelector('#generate-start').disabled = true; return name; }"
+RELEASE_START = "() => { document.querySelector('#generate-start').disabled = false; }"
 
 
 class GenerateTab:
@@ -103,7 +106,8 @@ class GenerateTab:
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", **INTERNAL}
         self.form.input(self._explain, self.form, checked, **quick)
         for button in self.presets:
-            button.click(self._apply_preset, button, checked, **quick)
+            filled = button.click(self._apply_preset, button, checked, js=HOLD_START, **quick)
+            filled.then(None, js=RELEASE_START)
         for button in self.examples:
             button.click(self._apply_example, button, [*checked, *numbers], **quick).then(None, js=RUN_NOW)
         self.bar.connect(

@@ -147,6 +147,21 @@ def test_downloads_hold_the_images_and_the_fifteen_labels(page: Page) -> None:
         assert "not for diagnosis" in image.text["Description"]
 
 
+def test_generate_pressed_right_after_a_preset_waits_for_the_presets_choices(page: Page) -> None:
+    def answer_late(route: Any) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route("**/gradio_api/run/predict**", answer_late)
+    page.get_by_role("button", name="Advanced glaucoma").first.click()
+    page.locator("#generate-start").click()
+    expect(page.locator("#generate-status")).to_contain_text("synthetic image")
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    labels = pd.read_csv(download.value.path())
+    assert (labels["is_gc"] == 1).all()
+
+
 def test_cancel_stops_a_run_and_the_next_one_works(page: Page, inspect: Any) -> None:
     set_number(page, "number input for Images", 8)
     set_number(page, "number input for Denoising steps", 50)
