@@ -68,17 +68,11 @@ def test_latents_are_those_of_the_image_and_of_its_mirror_image(tmp_path: Path) 
     assert len(list(tmp_path.glob("latents-*.npy"))) == 2
 
 
-def test_memory_does_not_grow_with_the_photographs(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_photographs(tmp_path: Path, warm_python: Path) -> None:
     """Anonymous memory of a process that prepares and reads examples; mapped files are not part of it."""
     peaks = []
     for count in (300, 1500):
-        command = [
-            sys.executable,
-            "-m",
-            "tests.training.data.test_training_examples",
-            str(tmp_path / str(count)),
-            str(count),
-        ]
+        command = [warm_python, "-m", "tests.training.data.test_training_examples", tmp_path / str(count), str(count)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
