@@ -92,7 +92,7 @@ def agreement(pipeline: SynFundusPipeline, images: int, batch: int = 8) -> dict[
     """Compares the first rows of the default plan by both backends: PSNR in dB, and differences in steps of 1 / 255."""
     plan, errors, largest = load_plan(), [], 0.0
     for first in tqdm(range(0, images, batch), desc="Comparing"):
-        rows = [plan.row(idx) for idx in range(first, min(first + batch, images))]
+        rows = plan.rows(range(first, min(first + batch, images)))
         both = []
         for backend in BACKENDS:
             pipeline.cpu_backend = backend

@@ -73,7 +73,7 @@ def encoded(
 
     with ThreadPoolExecutor(ENCODERS) as encoders:
         for first in range(0, record.num_rows, BATCH):
-            rows = [plan.row(idx) for idx in range(first, min(first + BATCH, record.num_rows))]
+            rows = plan.rows(range(first, min(first + BATCH, record.num_rows)))
             yield from zip(rows, encoders.map(encode, rows), strict=True)
 
 

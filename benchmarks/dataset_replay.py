@@ -72,7 +72,7 @@ def make_pictures(number: int) -> np.ndarray:
     sampling = choose_sampling(model, None, None, "float32")
     generator = load_generator(model, sampling, choose_devices(None, 1)[0])
     batches = [range(first, min(first + SLOW_BATCH, number)) for first in range(0, number, SLOW_BATCH)]
-    return np.concatenate([generator([plan.row(idx) for idx in batch]) for batch in tqdm(batches, desc="Pictures")])
+    return np.concatenate([generator(plan.rows(batch)) for batch in tqdm(batches, desc="Pictures")])
 
 
 def resize(pictures: np.ndarray, side: int | None) -> np.ndarray:

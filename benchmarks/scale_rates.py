@@ -127,7 +127,7 @@ def measure_encoding(pictures: list[np.ndarray], image_format: str) -> dict[str,
 def measure_labels() -> float:
     """Returns the bytes per row without its image, in a Parquet file of the first rows of the default plan."""
     plan, buffer = load_plan(DEFAULT_PLAN), io.BytesIO()
-    pq.write_table(label_table([plan.row(idx) for idx in range(LABEL_ROWS)]), buffer)
+    pq.write_table(label_table(plan.rows(range(LABEL_ROWS))), buffer)
     return buffer.tell() / LABEL_ROWS
 
 

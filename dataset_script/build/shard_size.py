@@ -28,7 +28,7 @@ def measure_image_bytes(plan: ConditionPlan, source: Source, image_format: str, 
         num_rows: rows of the dataset.
     """
     positions = sorted({number * num_rows // SAMPLE for number in range(SAMPLE)})
-    images = source([plan.row(idx) for idx in positions])
+    images = source(plan.rows(positions))
     facts = image_facts(num_rows, "generator", "0123456789abcdef", plan.hash)
     return sum(len(encode_image(image, image_format, facts)) for image in images) / len(positions)
 

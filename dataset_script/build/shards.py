@@ -104,7 +104,7 @@ def build_shard(
 def shard_rows(plan: ConditionPlan, record: GenerationRecord, shard: Shard) -> list[Row]:
     """Returns the rows of a shard."""
     numbers = plan.split_rows(record.num_rows)[shard.split][shard.first : shard.first + shard.rows]
-    return [plan.row(idx) for idx in numbers.tolist()]
+    return plan.rows(numbers)
 
 
 # A row, the task that encodes its image, and the position of the image in the task.

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
 
 from .interleave import interleave, largest_remainder
 from .plan_file import Distribution, Stratum, read_plan_file
+from .seed_words import seed_words
 from .splits import split_numbers
 
 DEFAULT_PLAN = Path(__file__).parents[1] / "plans" / "synfundus-1m.yaml"
@@ -85,22 +87,34 @@ class ConditionPlan:
         return len(self._order)
 
     def row(self, idx: int) -> Row:
-        """Returns row `idx`.
+        """Returns row `idx`; `rows` is much faster for many.
 
         Raises:
             IndexError: if `idx` is negative.
         """
-        if idx < 0:
-            raise IndexError(f"idx is {idx}, but must be 0 or more")
-        stratum = self.strata[int(self._order[idx % self.cycle])]
+        return self.rows([idx])[0]
+
+    def rows(self, numbers: Sequence[int] | np.ndarray) -> list[Row]:
+        """Returns rows by their numbers, in the given order.
+
+        Raises:
+            IndexError: if a number is negative.
+        """
+        idx = np.asarray(numbers, np.int64)
+        if (idx < 0).any():
+            raise IndexError(f"idx is {idx.min()}, but must be 0 or more")
         # One word for the noise and one per label, also for labels that the stratum does not draw: a stratum that
         # draws one more label keeps its noise and its other labels. The last word is for the joint distribution.
-        words = np.random.SeedSequence(self.seed, spawn_key=(idx,)).generate_state(2 + len(CONDITION_NAMES), np.uint64)
-        *draws, joint_draw = (words[1:] / 2.0**64).tolist()
-        uniform = dict(zip(CONDITION_NAMES, draws, strict=True))
-        labels = stratum.joint.draw(joint_draw) if stratum.joint else {}
-        labels |= {name: _draw(distribution, uniform[name]) for name, distribution in stratum.labels.items()}
-        return Row(idx, stratum.name, complete_condition(labels), int(words[0]) >> 1)
+        words = seed_words(self.seed, idx, 2 + len(CONDITION_NAMES))
+        uniform, strata = words[:, 1:] / 2.0**64, self._order[idx % self.cycle]
+        conditions: list[dict[str, int]] = [{}] * len(idx)
+        for number in np.unique(strata):
+            positions = np.flatnonzero(strata == number)
+            drawn = _draw_conditions(self.strata[number], uniform[positions])
+            for position, condition in zip(positions.tolist(), drawn, strict=True):
+                conditions[position] = condition
+        names = [self.strata[number].name for number in strata.tolist()]
+        return list(map(Row, idx.tolist(), names, conditions, (words[:, 0] >> np.uint64(1)).tolist()))
 
     def split_rows(self, num_rows: int) -> dict[str, np.ndarray]:
         """Returns the numbers of the first `num_rows` rows by split, ascending; splits without rows are omitted.
@@ -157,11 +171,33 @@ def _content(stratum: Stratum) -> dict[str, Any]:
     return content
 
 
-def _draw(distribution: Distribution, uniform: float) -> int:
-    """Returns a value of the distribution; `uniform` is in [0, 1]."""
-    reached = 0.0
-    for value, probability in distribution:
-        reached += probability
-        if uniform < reached:
-            return value
-    return distribution[-1][0]  # rounding: the probabilities may sum to slightly less than 1
+def _draw_conditions(stratum: Stratum, uniform: np.ndarray) -> list[dict[str, int]]:
+    """Returns the complete conditions of rows of a stratum.
+
+    Args:
+        stratum: the stratum.
+        uniform: a number in [0, 1] per row and condition label, and one for the joint distribution; shape (rows, 17).
+    """
+    columns = {name: _draw(law, uniform[:, CONDITION_NAMES.index(name)]) for name, law in stratum.labels.items()}
+    drawn = list(zip(*columns.values(), strict=True)) or [()] * len(uniform)
+    names, joint = tuple(columns), stratum.joint
+    if joint is None:
+        return [dict(_complete(names, values)) for values in drawn]
+    return [
+        complete_condition(joint.draw(last) | dict(zip(names, values, strict=True)))
+        for last, values in zip(uniform[:, -1].tolist(), drawn, strict=True)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _complete(names: tuple[str, ...], values: tuple[int, ...]) -> dict[str, int]:
+    """Returns a complete condition, which must not be changed: the rows of a stratum have few different ones."""
+    return complete_condition(dict(zip(names, values, strict=True)))
+
+
+def _draw(distribution: Distribution, uniform: np.ndarray) -> list[int]:
+    """Returns a value of the distribution for each number in [0, 1]."""
+    values, probabilities = zip(*distribution, strict=True)
+    positions = np.searchsorted(np.cumsum(probabilities), uniform, side="right")
+    # The probabilities may sum to slightly less than 1.
+    return np.array(values)[np.minimum(positions, len(values) - 1)].tolist()

@@ -65,7 +65,7 @@ def test_loads_by_its_name_in_all_three_ways(dataset_dir, monkeypatch):
 def test_rows_match_the_plan(dataset_dir):
     plan = load_plan()
     table = pq.read_table(dataset_dir / "labels").to_pylist()
-    assert table == [{"idx": idx, **plan.row(idx).condition} for idx in range(40)]
+    assert table == [{"idx": row.idx, **row.condition} for row in plan.rows(range(40))]
 
 
 def test_one_parquet_file_alone_knows_types_and_value_names(dataset_dir):

@@ -44,7 +44,7 @@ def test_the_builder_the_build_and_the_converter_agree_on_columns_and_row_groups
 
 def _many_rows(path: Path) -> str:
     plan = load_plan()
-    pq.write_table(label_table([plan.row(idx) for idx in range(2 * ROW_GROUP + 1)]), path)
+    pq.write_table(label_table(plan.rows(range(2 * ROW_GROUP + 1))), path)
     return str(path)
 
 

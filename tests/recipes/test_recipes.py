@@ -107,7 +107,7 @@ def test_classifiers_are_trained(folder: Path) -> None:
 
 def test_the_rows_with_a_rare_finding_are_fetched(folder: Path) -> None:
     plan = load_plan()
-    rare = [idx for idx in train_rows() if plan.row(idx).condition["is_rvo"] == 1]
+    rare = [row.idx for row in plan.rows(train_rows()) if row.condition["is_rvo"] == 1]
     *rows, last = run(folder, "rare-findings.md").splitlines()
     assert [int(line.split()[0]) for line in rows] == rare
     assert last == "(24, 24)"
@@ -117,7 +117,7 @@ def test_the_labels_are_read_as_tables(folder: Path) -> None:
     printed = run(folder, "tables.md")
     counts = re.findall(r"│ +(\d) │ +(\d+) │", printed)  # DuckDB
     plan = load_plan()
-    grades = [plan.row(idx).condition["dr_grade"] for idx in range(NUM_ROWS)]
+    grades = [row.condition["dr_grade"] for row in plan.rows(range(NUM_ROWS))]
     assert {(str(grade), str(grades.count(grade))) for grade in range(5)} <= set(counts)
     assert re.search(r"\['none', '\w[^]]*'\]", printed)
 

@@ -79,7 +79,7 @@ class DistillationLoss(nn.Module):
 
     def read_labels(self, rows: Iterable[int]) -> torch.Tensor:
         """The labels of rows of the plan, shape (N, 16)."""
-        return torch.tensor([to_codes(self._plan.row(int(row)).condition) for row in rows])
+        return torch.tensor([to_codes(row.condition) for row in self._plan.rows(list(map(int, rows)))])
 
     def draw_noise(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Pure noise, shape (count, C, h, w)."""

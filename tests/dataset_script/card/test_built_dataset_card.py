@@ -112,7 +112,7 @@ def test_the_card_has_a_picture_of_every_finding(card, dataset_dir):
 
 def test_examples_show_the_finding_with_few_others():
     plan = load_plan()
-    index = pd.DataFrame([{"idx": idx, **plan.row(idx).condition} for idx in range(400)])
+    index = pd.DataFrame([{"idx": row.idx, **row.condition} for row in plan.rows(range(400))])
     grades = choose_examples(index, get_label("dr_grade"))["dr_grade"].tolist()
     assert grades == sorted(grades) and set(grades) == {1, 2, 3, 4}
     unreadable = choose_examples(index, get_label("is_macular_readable"))

@@ -25,7 +25,7 @@ def test_splits_are_disjoint_and_complete():
 def test_all_splits_have_the_same_distribution_of_strata(num_rows):
     plan = load_plan()
     names = [stratum.name for stratum in plan.strata]
-    cycle = np.array([names.index(plan.row(idx).stratum) for idx in range(10_000)])
+    cycle = np.array([names.index(row.stratum) for row in plan.rows(range(10_000))])
     total = np.bincount(cycle[np.arange(num_rows) % 10_000], minlength=len(names))
     for split, idx in plan.split_rows(num_rows).items():
         counts = np.bincount(cycle[idx % 10_000], minlength=len(names))
@@ -42,7 +42,7 @@ def test_the_split_of_a_row_does_not_depend_on_the_number_of_rows():
 def test_rows_and_hash_do_not_depend_on_the_splits():
     one, other = plan_with({"train": 1.0}), plan_with({"train": 0.5, "test": 0.5})
     assert one.hash == other.hash
-    assert [one.row(idx) for idx in range(50)] == [other.row(idx) for idx in range(50)]
+    assert one.rows(range(50)) == other.rows(range(50))
 
 
 def test_a_plan_without_splits_has_one():
@@ -74,6 +74,6 @@ def test_invalid_splits_are_refused(splits, said):
 def test_seeds_beyond_64_bits_give_rows_of_their_own():
     def seeds(seed: int) -> list[int]:
         plan = ConditionPlan(*parse_plan({"seed": seed, "strata": STRATA}))
-        return [plan.row(idx).noise_seed for idx in range(3)]
+        return [row.noise_seed for row in plan.rows(range(3))]
 
     assert len({*seeds(1), *seeds(1 + 2**64), *seeds(1 + 2**100)}) == 9
