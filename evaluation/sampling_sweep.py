@@ -142,7 +142,7 @@ class Sweep:
         return self._truth[known, column], probabilities[known, column]
 
 
-def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result:
+def run(sweep: Sweep, others: Photographs, folder: Path, version: str, default_only: bool = False) -> Result:
     """The sweep as a result with its table and figures.
 
     Args:
@@ -150,9 +150,10 @@ def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result
         others: photographs of other patients; as many of them are measured for comparison.
         folder: the result's.
         version: fingerprint of the model, part of the key of saved images.
+        default_only: measure the model's default setting only.
     """
     default = default_setting(sweep.pipeline)
-    solvers, guidance = compared_solvers(default), compared_guidance(default)
+    solvers, guidance = ([], []) if default_only else (compared_solvers(default), compared_guidance(default))
     found: dict[Setting, list[float]] = {}
     code = code_fingerprint("evaluation.sampling_sweep")
     samples: dict[str, np.ndarray] = {}
@@ -170,7 +171,8 @@ def run(sweep: Sweep, others: Photographs, folder: Path, version: str) -> Result
     findings = [_reference(sweep, others), _describe(default, found[default])]
     result = Result("Ways to sample", METHOD.format(count=len(sweep.held_out)), findings)
     result.tables.append(_tabulate(found))
-    result.figures += _draw(folder, solvers, guidance, found)
+    if not default_only:
+        result.figures += _draw(folder, solvers, guidance, found)
     file = figures.grid(folder, "sampling-samples", samples, (), figures.PUBLIC)
     result.figures.append(Figure(file, "The same noise and conditions by steps and guidance scale"))
     return result
@@ -250,6 +252,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
     add_real_options(parser)
     parser.add_argument("--size", type=int, default=128, help="side of the compared images in pixels (%(default)s)")
+    parser.add_argument(
+        "--default-only", action="store_true", help="measure the model's default only, to compare it with another model"
+    )
     parser.add_argument("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="the result's folder")
     options = parser.parse_args(arguments)
@@ -265,7 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
         pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=_fastest_dtype()).to(device())
         pipeline.set_progress_bar_config(disable=True)
         sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
-        result = run(sweep, select_clear(others), options.out, model.revision)
+        result = run(sweep, select_clear(others), options.out, model.revision, options.default_only)
     write_text(options.out / PATIENTS, "".join(f"{patient}\n" for patient in np.unique(held_out.patients)))
     write_report(options.out, f"Sampling from {model.name}", [result])
     print(f"the result is {options.out / 'report.html'}")

@@ -87,6 +87,9 @@ def test_the_sweep_is_written_and_goes_on_from_what_is_there(
     assert all((tmp_path / figure.file).stat().st_size > 1000 for figure in result.figures)
     monkeypatch.setattr(sweep, "sample", pytest.fail)  # nothing is drawn again
     assert sampling_sweep.run(sweep, others, tmp_path, "1").tables[0].rows == rows
+    default = sampling_sweep.run(sweep, others, tmp_path, "1", default_only=True)
+    assert default.tables[0].rows == rows[:1]
+    assert len(default.figures) == 1
 
 
 def test_labels_that_cannot_be_judged_are_an_error(sweep: Sweep, pipeline: SynFundusPipeline) -> None:
