@@ -52,8 +52,8 @@ def image_ranges(file: Path) -> list[tuple[int, int]]:
     ):
         for group in range(parquet.num_row_groups):
             position = _column_start(parquet.metadata.row_group(group))
-            for image in parquet.read_row_group(group, columns=["image"])["image"].combine_chunks():
-                data = image["bytes"].as_py()
+            images = parquet.read_row_group(group, columns=["image"])["image"].combine_chunks()
+            for data in images.field("bytes").to_pylist():
                 position = _find(content, data, position, file)
                 ranges.append((position, len(data)))
                 position += len(data)
