@@ -64,5 +64,5 @@ def _hash(values: np.ndarray, constants: Iterator[tuple[np.uint32, np.uint32]]) 
 
 
 def _mix(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    mixed = _LEFT * left - _RIGHT * right
+    mixed: np.ndarray = _LEFT * left - _RIGHT * right
     return mixed ^ (mixed >> _SHIFT)
