@@ -1,8 +1,9 @@
 """Measures how fast one GPU generates images: `python -m benchmarks.gpu --out benchmarks/results/gpu.md`.
 
-It takes less than eight minutes and writes a table: images per second of each way to run the pipeline, the share of
-the roofline, where the time goes, and what the CPU cores encode in threads and in processes. The networks have random
-weights and the sizes of a preset. Each way generates the same images; the table says how far they differ.
+It is limited to about eight minutes, which has not been tried on a GPU, and writes a table: images per second of each
+way to run the pipeline, the share of the roofline, where the time goes, and what the CPU cores encode in threads and in
+processes. The networks have random weights and the sizes of a preset. Each way generates the same images; the table
+says how far they differ.
 
 `--device cpu --preset small-256 --variants generate fused` tries the script without a GPU.
 """
