@@ -155,6 +155,7 @@ def test_generate_pressed_right_after_a_preset_waits_for_the_presets_choices(pag
     page.route("**/gradio_api/run/predict**", answer_late)
     page.get_by_role("button", name="Advanced glaucoma").first.click()
     page.locator("#generate-start").click()
+    page.unroute_all(behavior="wait")
     expect(page.locator("#generate-status")).to_contain_text("synthetic image")
     with page.expect_download() as download:
         page.locator("#csv").click()
