@@ -204,7 +204,7 @@ def test_the_levels_are_those_of_the_scheduler_and_shared_with_the_teacher(sched
     ).images
     assert torch.allclose(loss.sample(noise, codes), sampled, atol=1e-5)
     guided = pipeline(conditions, num_inference_steps=8, guidance_scale=3.0, latents=noise, output_type="latent").images
-    assert torch.allclose(loss.teacher.advance(noise, codes, many, 0, 8), guided, atol=1e-4)
+    assert torch.allclose(loss.teacher.advance(noise, loss.teacher.encode(codes), many, 0, 8), guided, atol=1e-4)
 
 
 def test_a_student_that_arrives_where_the_teacher_does_has_no_loss() -> None:
@@ -223,7 +223,7 @@ def test_the_guidance_interval_of_the_generator_is_kept() -> None:
     pipeline.register_to_config(default_guidance_start=0.25, default_guidance_end=0.75)
     teacher, steps = Teacher(pipeline, 3.0), Steps(student_scheduler(pipeline.scheduler), 8)
     counts = count_evaluations(teacher.unet)
-    teacher.advance(torch.zeros(1, 3, 8, 8), torch.zeros(1, 16, dtype=torch.long), steps, 0, 8)
+    teacher.advance(torch.zeros(1, 3, 8, 8), teacher.encode(torch.zeros(1, 16, dtype=torch.long)), steps, 0, 8)
     assert counts == [1, 1, 2, 2, 2, 2, 1, 1]
 
 

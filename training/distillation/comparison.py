@@ -35,11 +35,12 @@ def compare(loss: DistillationLoss, rows: Sequence[int], seed: int, accelerator:
     for start in range(0, len(rows), BATCH)[accelerator.process_index :: accelerator.num_processes]:
         codes = loss.read_labels(rows[start : start + BATCH]).to(accelerator.device)
         noise = loss.draw_noise(len(codes), seeded_generator(seed, 7, start))
-        wanted = teacher.advance(noise, codes, many, 0, len(many))
+        conditions = teacher.encode(codes)
+        wanted = teacher.advance(noise, conditions, many, 0, len(many))
         samples = (
             loss.sample(noise, codes),
-            teacher.advance(noise, codes, few, 0, len(few), guided=False),
-            teacher.advance(noise, codes, few, 0, len(few)),
+            teacher.advance(noise, conditions, few, 0, len(few), guided=False),
+            teacher.advance(noise, conditions, few, 0, len(few)),
         )
         totals += torch.stack([(sample - wanted).square().mean(dim=(1, 2, 3)).sum() for sample in samples])
     distances = (accelerator.reduce(totals, "sum") / len(rows)).sqrt().tolist()

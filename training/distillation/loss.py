@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -59,11 +59,12 @@ class DistillationLoss(nn.Module):
         """Samples images with the labels of these rows of the plan, and returns the mean error of the steps."""
         codes = drop_labels(self.read_labels(rows), LABEL_DROPOUT, CONDITION_DROPOUT, generator).to(self.unet.device)
         latents = self.draw_noise(len(rows), generator)
+        conditions = self.teacher.encode(codes)
         errors = []
         for step, timestep in enumerate(self.student_steps.timesteps):
             prediction = self.unet(latents, timestep, class_labels=self.encoder(codes)).sample.float()
             start = step * self.steps_per_step
-            arrived = self.teacher.advance(latents, codes, self.teacher_steps, start, self.steps_per_step)
+            arrived = self.teacher.advance(latents, conditions, self.teacher_steps, start, self.steps_per_step)
             target = self.student_steps.levels.prediction(latents, arrived, step)
             errors.append((prediction - target).square().mean())
             latents = self.student_steps.levels.step(prediction.detach(), latents, step)
@@ -77,9 +78,9 @@ class DistillationLoss(nn.Module):
             latents = self.student_steps.levels.step(prediction, latents, step)
         return latents
 
-    def read_labels(self, rows: Iterable[int]) -> torch.Tensor:
+    def read_labels(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """The labels of rows of the plan, shape (N, 16)."""
-        return torch.tensor([to_codes(row.condition) for row in self._plan.rows(list(map(int, rows)))])
+        return torch.tensor([to_codes(row.condition) for row in self._plan.rows(rows)])
 
     def draw_noise(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Pure noise, shape (count, C, h, w)."""

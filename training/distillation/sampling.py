@@ -12,6 +12,9 @@ from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import contrast_condition, from_codes, to_codes
 from pipeline_synfundus.noise_levels import NoiseLevels
 
+# Embeddings of the labels and of those that guidance leads away from, shape (B, width) each.
+Conditions = tuple[torch.Tensor, torch.Tensor]
+
 
 def student_scheduler(teacher: Any) -> DPMSolverMultistepScheduler:
     """The scheduler of a student: first-order DPM-Solver++, which is DDIM (Lu et al. 2022) and for flows Euler.
@@ -74,14 +77,19 @@ class Teacher(torch.nn.Module):
         self.interval = pipeline.config.default_guidance_start, pipeline.config.default_guidance_end
 
     @torch.no_grad()
+    def encode(self, codes: torch.Tensor) -> Conditions:
+        """Encodes labels of shape (B, 16), and those that guidance leads away from; the same for all steps."""
+        return self.encoder(codes), self.encoder(contrast_codes(codes))
+
+    @torch.no_grad()
     def advance(
-        self, latents: torch.Tensor, codes: torch.Tensor, steps: Steps, start: int, count: int, guided: bool = True
+        self, latents: torch.Tensor, conditions: Conditions, steps: Steps, start: int, count: int, guided: bool = True
     ) -> torch.Tensor:
         """Takes `count` steps.
 
         Args:
             latents: samples at level `start`, shape (B, C, h, w).
-            codes: their labels, shape (B, 16).
+            conditions: their labels, as `encode` returns them.
             steps: the levels.
             start: number of the first step.
             count: number of steps.
@@ -90,7 +98,7 @@ class Teacher(torch.nn.Module):
         Returns:
             The samples at level `start + count`.
         """
-        wanted, unwanted = self.encoder(codes), self.encoder(contrast_codes(codes))
+        wanted, unwanted = conditions
         first, last = (bound * len(steps) for bound in self.interval)
         for step in range(start, start + count):
             timestep = steps.timesteps[step]
