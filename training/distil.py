@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import PartialState
 
 from dataset_script.plan.condition_plan import ConditionPlan, load_plan
 from dataset_script.plan.plan_file import PlanError
@@ -33,7 +34,7 @@ from training.distillation.comparison import compare
 from training.distillation.loss import DistillationLoss
 from training.distillation.sampling import Steps, Teacher, student_scheduler
 from training.distillation.settings import PRESETS, DistillationSettings
-from training.loop.processes import make_accelerator
+from training.loop.processes import call_on_main_process, make_accelerator
 from training.loop.schedule import make_schedule
 from training.loop.trainer import Trainer
 
@@ -55,7 +56,9 @@ def distil(settings: DistillationSettings, finish: bool = False) -> Path:
         TrainingStopped: if a signal or steps that are not finite end the run early.
     """
     run = _Distillation(settings)
-    if not finish and was_made_from(run.folder, run.made_from(make_schedule(settings.optimizer).images)):
+    wanted = run.made_from(make_schedule(settings.optimizer).images)
+    # Without a common disk, only the main process's node has the pipeline.
+    if not finish and call_on_main_process(lambda: was_made_from(run.folder, wanted)):
         run.accelerator.print("the distillation is finished: nothing to do")
         return run.folder
     made_from = run.made_from(run.train(finish))
@@ -186,7 +189,8 @@ def main() -> None:
     """The command line, with one-line errors."""
     with one_line_errors("between two checkpoints"):
         folder = distil(*parse_settings())
-    print(f"the result is in {folder}")
+    if PartialState().is_main_process:  # other nodes need not have the folder
+        print(f"the result is in {folder}")
 
 
 if __name__ == "__main__":
