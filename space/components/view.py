@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from html import escape
 from typing import Any
 
@@ -49,7 +51,11 @@ def figures(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 class RunBar:
-    """A button that starts a run, one that cancels it, and the status line."""
+    """A button that starts a run, one that cancels it, and the status line.
+
+    A cancelled run ends itself at its next row. Gradio's own `cancels` is not used: where it meets an update that is on
+    its way, the page shows "Error" (gradio 6.31).
+    """
 
     def __init__(self, start: str, name: str) -> None:
         """Adds the three to the page; `name` is the prefix of their ids."""
@@ -57,6 +63,7 @@ class RunBar:
             self.start = gr.Button(start, variant="primary", elem_id=f"{name}-start")
             self.cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id=f"{name}-cancel")
         self.status = gr.HTML(elem_id=f"{name}-status", elem_classes="status", min_height=48)
+        self._stop = gr.State()  # the `threading.Event` that cancels the current run
         # On a phone the images are below the button.
         self._scroll = (
             f"() => {{ if (window.innerWidth < 700) document.querySelector('#{name}-status').scrollIntoView(); }}"
@@ -68,23 +75,37 @@ class RunBar:
         """Connects the start button to a generator of rows of outputs, the status line first.
 
         Args:
-            run: called with the inputs.
+            run: called with the inputs; closed at the next row after Cancel.
             inputs, outputs: components.
             after: keyword arguments of an event that follows each run, including cancelled ones.
         """
         buttons = [self.start, self.cancel]
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", **INTERNAL}
+
+        def run_until_cancelled(stop: threading.Event, *values: Any) -> Iterator[tuple]:
+            with closing(run(*values)) as rows:  # type: ignore[type-var]
+                for row in rows:
+                    if stop.is_set():
+                        yield note("Cancelled."), *[gr.skip() for _ in outputs]
+                        return
+                    yield row
+
         # Sequential, so that the updates of the buttons arrive in this order.
-        begun = self.start.click(lambda: _buttons(running=True), None, buttons, js=self._scroll, **quick)
+        begun = self.start.click(
+            lambda: (threading.Event(), *_buttons(running=True)), None, [self._stop, *buttons], js=self._scroll, **quick
+        )
         running = begun.then(
-            run, inputs, [self.status, *outputs], show_progress_on=self.status, **ONE_AT_A_TIME, **INTERNAL
+            run_until_cancelled,
+            [self._stop, *inputs],
+            [self.status, *outputs],
+            show_progress_on=self.status,
+            **ONE_AT_A_TIME,
+            **INTERNAL,
         )
         ended = running.then(lambda: _buttons(running=False), None, buttons, **quick)
         if after:
             ended.then(**after, **quick)
-        # Afterwards, because a step in progress when Cancel was pressed would overwrite the note.
-        cancelled = self.cancel.click(None, cancels=running, queue=False)
-        cancelled.then(lambda: (note("Cancelled."), *_buttons(running=False)), None, [self.status, *buttons], **quick)
+        self.cancel.click(_request_stop, self._stop, self.cancel, **quick)
 
 
 def show_gallery(images: Sequence[Any], captions: Sequence[str]) -> Any:
@@ -99,6 +120,11 @@ def explain_failure(error: Exception) -> str:
     """Returns a note about an error during sampling; the log has the traceback."""
     logging.getLogger(__name__).error("sampling failed", exc_info=error)
     return note(f"The images could not be generated: {error}", "error")
+
+
+def _request_stop(stop: threading.Event) -> gr.Button:
+    stop.set()
+    return gr.Button(interactive=False)
 
 
 def _buttons(running: bool) -> tuple[gr.Button, gr.Button]:

@@ -48,8 +48,8 @@ Sampler = Callable[[Settings], Iterator[Frame]]
 def build_sampler(model: Model) -> Sampler:
     """Returns the function that generates images with this model.
 
-    It yields one `Frame` per step. When it is closed, which Gradio does on Cancel and when a visitor leaves, the model
-    stops after the current step. Gradio closes it between two frames, hence one per step. Requests are served one at a
+    It yields one `Frame` per step. When it is closed, on Cancel and when a visitor leaves, the model stops after the
+    current step. It is closed between two frames, hence one per step. Requests are served one at a
     time, because the scheduler has a state.
     """
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sampling")

@@ -57,6 +57,11 @@ def test_a_live_request_can_be_cancelled_and_the_next_one_is_served(client: Clie
     assert len(client.predict({}, num_inference_steps=1, api_name="/generate")) == 1
 
 
+def test_no_event_is_cancelled_in_the_way_that_can_end_in_error(client: Client) -> None:
+    """See `RunBar`."""
+    assert [event["id"] for event in client.config["dependencies"] if event["cancels"]] == []
+
+
 def test_the_labels_are_listed(client: Client) -> None:
     labels = client.predict(api_name="/labels")
     assert [label["name"] for label in labels] == list(CONDITION_NAMES)
