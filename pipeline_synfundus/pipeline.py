@@ -27,7 +27,15 @@ from huggingface_hub import snapshot_download
 from .cpu_inference import check_backend, default_backend, unet_evaluator
 from .decoding import Source
 from .editing import EditInputs, EditStart, read_edit
-from .labels import ConditionError, complete_conditions, contrast_condition, to_codes
+from .labels import (
+    CONDITION_NAMES,
+    EYE_SIDE,
+    UNKNOWN,
+    ConditionError,
+    complete_conditions,
+    contrast_condition,
+    to_codes,
+)
 from .noise_levels import INVERTIBLE, NoiseLevels
 from .photograph import PhotographError
 
@@ -58,6 +66,22 @@ def _package_module(component: str, module: str) -> str | None:
     except ImportError:
         return None
     return name
+
+
+def _draw_eye_sides(codes: list[list[int]], noise: torch.Tensor) -> None:
+    """Replaces each unknown eye side by one that depends on the noise of its image alone.
+
+    For an unknown side the network sometimes generates an optic disc on each. To draw the side first gives the same
+    distribution without these. The first value of the noise belongs to a corner outside the field of view.
+
+    Args:
+        codes: labels of N images, changed in place.
+        noise: noise of the images, shape (N, C, H, W).
+    """
+    column = CONDITION_NAMES.index(EYE_SIDE.name)
+    for row, first in zip(codes, noise.flatten(1)[:, 0].tolist(), strict=True):
+        if row[column] == UNKNOWN:
+            row[column] = int(first > 0)
 
 
 def _component_class(component: Any) -> type:
@@ -191,7 +215,7 @@ class SynFundusPipeline(DiffusionPipeline):
         Args:
             conditions: one mapping from label names to values, a list of them, or a table (pandas, or the rows of a
                 `datasets` dataset). Labels left out are healthy and readable, or with `image` as in the photograph;
-                None or -1 means unknown.
+                None or -1 means unknown. For each image of an unknown eye side, the noise decides the side.
             num_images_per_condition: images per condition; the images of one condition are adjacent.
             num_inference_steps: denoising steps, each one evaluation of the UNet; the model's own default if None. With
                 `image`, only the last `strength` of them are run, and by default so many that the model's default
@@ -277,6 +301,11 @@ class SynFundusPipeline(DiffusionPipeline):
 
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         timesteps = self._last_timesteps(num_inference_steps, strength)
+        if edit is None:
+            latents = self.prepare_latents(len(codes), generator, device, latents)
+            _draw_eye_sides(codes, latents)
+            if negative_conditions is None:
+                _draw_eye_sides(negative_codes, latents)
         self._num_timesteps = len(timesteps) * (1 + INVERSION_ITERATIONS if inversion else 1)
         wanted, unwanted = self.encode_conditions(torch.tensor([codes, negative_codes], device=device))
         step_options = self._step_options(generator, eta)
@@ -284,9 +313,7 @@ class SynFundusPipeline(DiffusionPipeline):
 
         with self.progress_bar(total=self._num_timesteps) as progress_bar:
             start: EditStart | None = None
-            if edit is None:
-                latents = self.prepare_latents(len(codes), generator, device, latents)
-            else:
+            if edit is not None:
                 edit = edit.repeat(num_images_per_condition).to(device)
                 noise = None if inversion else self._prepare_noise(len(codes), generator, device, latents)
                 start = self._start_edit(edit, noise, timesteps, progress_bar)

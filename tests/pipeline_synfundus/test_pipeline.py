@@ -69,6 +69,19 @@ def test_output_types(tiny_pipeline: SynFundusPipeline) -> None:
     assert np.abs(np.asarray(pil[0]) - array[0] * 255).max() <= 0.5
 
 
+def test_an_unknown_eye_is_the_right_or_the_left_one_and_not_something_between(
+    tiny_pipeline: SynFundusPipeline,
+) -> None:
+    seeds = list(range(8))
+    right, left = (run(tiny_pipeline, [{"eye_side": side}] * 8, generator=seeds) for side in (0, 1))
+    unknown = run(tiny_pipeline, [{}] * 8, generator=seeds)
+    same = np.stack([np.isclose(unknown, eye).all(axis=(1, 2, 3)) for eye in (right, left)])
+    assert same.sum(axis=0).tolist() == [1] * 8
+    assert same.any(axis=1).all()
+    alone = run(tiny_pipeline, {"eye_side": None}, generator=seeds[3])
+    assert np.allclose(alone[0], unknown[3], atol=1 / 255)
+
+
 @pytest.mark.parametrize("statistics", [True, False])
 def test_latents_are_decoded_as_they_were_normalised(tiny_pipeline_dir: str, statistics: bool) -> None:
     vae = AutoencoderKL.from_pretrained(tiny_pipeline_dir, subfolder="vae")
@@ -199,7 +212,7 @@ def test_guidance_in_an_empty_interval_is_no_guidance(tiny_pipeline: SynFundusPi
 @pytest.mark.parametrize(
     ("options", "negative"),
     [
-        ({}, contrast_condition(complete_condition(DR))),
+        ({}, contrast_condition(complete_condition(DR | {"eye_side": 1}))),
         ({"negative_conditions": UNKNOWN_EYE}, UNKNOWN_EYE),
         ({"negative_conditions": [{"is_gc": 1}]}, {"is_gc": 1}),
     ],
@@ -207,12 +220,13 @@ def test_guidance_in_an_empty_interval_is_no_guidance(tiny_pipeline: SynFundusPi
 def test_guidance_is_the_published_formula(tiny_pipeline: SynFundusPipeline, options: dict, negative: dict) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     options = options | {"num_inference_steps": 1, "guidance_scale": 2.5, "output_type": "latent"}
-    guided = run(tiny_pipeline, DR, latents=latents, **options)
+    wanted = DR | {"eye_side": 1}
+    guided = run(tiny_pipeline, wanted, latents=latents, **options)
 
     scheduler = DPMSolverMultistepScheduler.from_config(tiny_pipeline.scheduler.config)
     scheduler.set_timesteps(1)
     (timestep,) = scheduler.timesteps
-    codes = torch.tensor([to_codes(complete_condition(condition)) for condition in (DR, negative)])
+    codes = torch.tensor([to_codes(complete_condition(condition)) for condition in (wanted, negative)])
     with torch.no_grad():
         with_labels, without = (
             tiny_pipeline.unet(latents, timestep, class_labels=tiny_pipeline.condition_encoder(row[None])).sample
