@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.cpu_backend --out benchmarks/results/cpu-backend.json
 
 The rounds alternate, so that other load on the machine affects all. Rates are per second of processor time: with one
-thread, a wait for other processes does not count. Samples of both backends are compared by PSNR.
+thread, a wait for other processes does not count. Samples of both backends are compared by PSNR
+and by Frechet distance in ImageNet features.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,8 @@ import torch
 from tqdm import tqdm
 
 from dataset_script.plan.condition_plan import load_plan
+from evaluation.measures.features import imagenet_space
+from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.cpu_inference import BACKENDS, computes_bfloat16, unet_evaluator
 from synfundus.cores import available_cores
@@ -88,25 +91,36 @@ def rates(works: dict[str, Work], batch: int, rounds: int) -> dict[str, float]:
     return result | ratios
 
 
-def agreement(pipeline: SynFundusPipeline, images: int, batch: int = 8) -> dict[str, float]:
-    """Compares the first rows of the default plan by both backends: PSNR in dB, and differences in steps of 1 / 255."""
-    plan, errors, largest = load_plan(), [], 0.0
+def sample(pipeline: SynFundusPipeline, images: int, batch: int = 8) -> Iterator[dict[str, np.ndarray]]:
+    """Samples the first rows of the default plan by each backend: batches in [0, 1], shape (B, H, W, 3)."""
+    plan = load_plan()
     for first in tqdm(range(0, images, batch), desc="Comparing"):
         rows = plan.rows(range(first, min(first + batch, images)))
-        both = []
+        seeds, conditions = [row.noise_seed for row in rows], [row.condition for row in rows]
+        made = {}
         for backend in BACKENDS:
             pipeline.cpu_backend = backend
-            seeds = [row.noise_seed for row in rows]
-            conditions = [row.condition for row in rows]
-            both.append(pipeline(conditions, generator=seeds, output_type="np", return_dict=False)[0])
-        errors += list(np.square(both[0] - both[1]).mean(axis=(1, 2, 3)))
-        largest = max(largest, float(np.abs(both[0] - both[1]).max()))
-    psnr = -10 * np.log10(np.maximum(errors, 1e-12))
+            made[backend] = pipeline(conditions, generator=seeds, output_type="np", return_dict=False)[0]
+        yield made
+
+
+def agreement(pipeline: SynFundusPipeline, images: int) -> dict[str, float]:
+    """Compares samples of both backends: PSNR in dB, differences in steps of 1 / 255, and Frechet distance.
+
+    The Frechet distance of the two halves of the samples of torch is a scale for that of the backends.
+    """
+    batches = list(sample(pipeline, images))
+    first, second = (np.concatenate([made[backend] for made in batches]) for backend in BACKENDS)
+    psnr = -10 * np.log10(np.maximum(np.square(first - second).mean(axis=(1, 2, 3)), 1e-12))
+    space = imagenet_space(None)
+    vectors = [space((part * 255).round().astype(np.uint8)) for part in (first, second)]
     return {
         "images": images,
         "median psnr": round(float(np.median(psnr)), 1),
         "lowest psnr": round(float(psnr.min()), 1),
-        "largest difference, of 255": round(largest * 255, 4),
+        "largest difference, of 255": round(float(np.abs(first - second).max()) * 255, 4),
+        "frechet distance": round(frechet_distance(*vectors), 3),
+        "frechet distance, halves": round(frechet_distance(vectors[0][::2], vectors[0][1::2]), 3),
     }
 
 

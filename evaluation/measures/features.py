@@ -77,14 +77,14 @@ def network_extract(features: Callable[[torch.Tensor], torch.Tensor]) -> Extract
     return extract
 
 
-def imagenet_space(cache: Path) -> FeatureSpace:
+def imagenet_space(cache: Path | None) -> FeatureSpace:
     """The 1280 features of EfficientNet-Lite0 trained on ImageNet; needs no download."""
     network = load_efficientnet_lite0().to(device())
     extract = network_extract(lambda x: network.extract_features(x).mean(dim=(2, 3)))
     return FeatureSpace("imagenet", extract, cache, network="EfficientNet-Lite0 (ImageNet)")
 
 
-def dinov2_space(cache: Path) -> FeatureSpace:
+def dinov2_space(cache: Path | None) -> FeatureSpace:
     """The 384 features (class token) of DINOv2-S/14, see `evaluation.measures.dinov2`.
 
     Raises:
@@ -94,7 +94,7 @@ def dinov2_space(cache: Path) -> FeatureSpace:
     return FeatureSpace("dinov2", network_extract(lambda x: dinov2_features(network, x)), cache, network="DINOv2-S/14")
 
 
-def inception_space(cache: Path, weights: Path | None = None) -> FeatureSpace:
+def inception_space(cache: Path | None, weights: Path | None = None) -> FeatureSpace:
     """The 2048 features of Inception-v3 through torch-fidelity, with which the Frechet distance is the published FID.
 
     Args:
