@@ -129,7 +129,8 @@ class BuildFolder(Generic[RecordT]):
             }
             yield files
             self._hidden_file(shard, "json").unlink(missing_ok=True)  # it describes the previous files
-        index = index_table(self.file("default", shard), self.path)
+        images = self.file("default", shard).relative_to(self.path).as_posix()
+        index = index_table(self.file("labels", shard), images, files["default"].image_ranges)
         with parquet_file(self.file("index", shard), index.schema) as file:
             file.write(index)
         files = {**files, "index": file}

@@ -6,8 +6,8 @@ in the Parquet file. With its range, a reader fetches one image instead of a row
 
 from __future__ import annotations
 
-import mmap
 import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,22 +19,52 @@ from ..schema import config_features
 PREFIX = 64
 
 
-def index_table(file: Path, folder: Path) -> pa.Table:
+class ImageFinder:
+    """Finds the images of a table in the content of the Parquet file, as it is written or read.
+
+    Args:
+        images: the column with the images.
+        file: the Parquet file, for the message of an error.
+    """
+
+    def __init__(self, images: pa.ChunkedArray, file: Path) -> None:
+        self._images = _image_bytes(images)
+        self._next = next(self._images, None)
+        self._file = file
+        self._ranges: list[tuple[int, int]] = []
+
+    def look(self, content: bytes, offset: int) -> None:
+        """Finds the next images in the next part of the file, which starts at `offset`."""
+        position = 0
+        while self._next is not None and (found := _find(content, self._next, position)) != -1:
+            self._ranges.append((offset + found, len(self._next)))
+            position = found + len(self._next)
+            self._next = next(self._images, None)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Returns offset and size in bytes of each image.
+
+        Raises:
+            ValueError: if an image was not found in one part.
+        """
+        if self._next is not None:
+            raise ValueError(f"an image of {self._file} is not stored in one piece")
+        return self._ranges
+
+
+def index_table(labels: Path, file: str, ranges: Sequence[tuple[int, int]]) -> pa.Table:
     """Returns the rows of the config `index`.
 
     Args:
-        file: a Parquet file with images.
-        folder: the folder of the dataset.
+        labels: a Parquet file with the labels of the same rows.
+        file: the Parquet file with the images, relative to the folder of the dataset.
+        ranges: offset and size in bytes of the image of each row in it.
     """
     schema = config_features("index").arrow_schema
-    labels = pq.read_table(file, columns=[name for name in schema.names if name not in ("file", "offset", "size")])
-    offsets, sizes = zip(*image_ranges(file), strict=True)
-    places = {
-        "file": [file.relative_to(folder).as_posix()] * len(labels),
-        "offset": offsets,
-        "size": sizes,
-    }
-    columns = [pa.array(places[name]) if name in places else labels[name] for name in schema.names]
+    offsets, sizes = zip(*ranges, strict=True)
+    places = {"file": [file] * len(ranges), "offset": offsets, "size": sizes}
+    table = pq.read_table(labels, columns=[name for name in schema.names if name not in places])
+    columns = [pa.array(places[name]) if name in places else table[name] for name in schema.names]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -45,33 +75,36 @@ def image_ranges(file: Path) -> list[tuple[int, int]]:
         ValueError: if an image is not stored in one piece.
     """
     ranges = []
-    with (
-        pq.ParquetFile(file) as parquet,
-        open(file, "rb") as raw,
-        mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
+    with pq.ParquetFile(file) as parquet, open(file, "rb") as raw:
         for group in range(parquet.num_row_groups):
-            position = _column_start(parquet.metadata.row_group(group))
-            images = parquet.read_row_group(group, columns=["image"])["image"].combine_chunks()
-            for data in images.field("bytes").to_pylist():
-                position = _find(content, data, position, file)
-                ranges.append((position, len(data)))
-                position += len(data)
+            finder = ImageFinder(parquet.read_row_group(group, columns=["image"])["image"], file)
+            column = _bytes_column(parquet.metadata.row_group(group))
+            raw.seek(column.data_page_offset)
+            finder.look(raw.read(column.total_compressed_size), column.data_page_offset)
+            ranges += finder.ranges()
     return ranges
 
 
-def _column_start(group: pq.RowGroupMetaData) -> int:
-    """Returns the offset of the column with the image bytes in a row group."""
+def _bytes_column(group: pq.RowGroupMetaData) -> pq.ColumnChunkMetaData:
+    """Returns the description of the column with the image bytes in a row group."""
     columns = [group.column(number) for number in range(group.num_columns)]
-    return next(column.data_page_offset for column in columns if column.path_in_schema == "image.bytes")
+    return next(column for column in columns if column.path_in_schema == "image.bytes")
 
 
-def _find(content: mmap.mmap, data: bytes, start: int, file: Path) -> int:
-    """Returns the offset of a value, which is stored after its length in 4 bytes (the encoding PLAIN of Parquet)."""
+def _image_bytes(images: pa.ChunkedArray) -> Iterator[bytes]:
+    """Yields the image files of a column, one at a time: a list of them would need the memory of a row group."""
+    for chunk in images.chunks:
+        for data in chunk.field("bytes"):
+            yield data.as_py()
+
+
+def _find(content: bytes, data: bytes, start: int) -> int:
+    """Returns the position of a value, which is stored after its length in 4 bytes (the encoding PLAIN of Parquet).
+
+    Returns -1 if there is none.
+    """
     length = struct.pack("<I", len(data))
     found = content.find(length + data[:PREFIX], start)
-    while found != -1 and content[found + len(length) : found + len(length) + len(data)] != data:
+    while found != -1 and not content.startswith(data, found + len(length)):
         found = content.find(length + data[:PREFIX], found + 1)
-    if found == -1:
-        raise ValueError(f"an image of {file} is not stored in one piece")
-    return found + len(length)
+    return found if found == -1 else found + len(length)

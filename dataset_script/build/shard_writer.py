@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from synfundus.files import atomic_file
 
 from ..schema import ROW_GROUP
+from .image_index import ImageFinder
 
 
 class ParquetFile:
@@ -21,18 +22,31 @@ class ParquetFile:
 
     Attributes:
         image_size: width and height of its images, in pixels; set by the code that writes them.
+        image_ranges: offset and size in bytes of the image of each row that was written.
     """
 
-    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+    def __init__(self, file: BinaryIO, schema: pa.Schema, path: Path) -> None:
         self._file = _HashingFile(file)
+        self._path = path
         self._writer = pq.ParquetWriter(self._file, schema, **_options(schema))
         self._rows = 0
         self.image_size: tuple[int, int] | None = None
+        self.image_ranges: list[tuple[int, int]] = []
         self._arrow_bytes = 0
 
     def write(self, table: pa.Table) -> None:
-        """Writes rows: with images, in row groups of at most `ROW_GROUP`; without images, in one row group."""
-        self._writer.write_table(table, row_group_size=ROW_GROUP if "image" in table.column_names else None)
+        """Writes rows: with images, in row groups of at most `ROW_GROUP`; without images, in one row group.
+
+        Raises:
+            ValueError: if an image is not stored in one piece.
+        """
+        if "image" in table.column_names:
+            self._file.finder = finder = ImageFinder(table["image"], self._path)
+            self._writer.write_table(table, row_group_size=ROW_GROUP)
+            self._file.finder = None
+            self.image_ranges += finder.ranges()
+        else:
+            self._writer.write_table(table)
         self._rows += table.num_rows
         self._arrow_bytes += table.nbytes
 
@@ -61,7 +75,7 @@ class ParquetFile:
 def parquet_file(path: Path, schema: pa.Schema) -> Iterator[ParquetFile]:
     """Opens a Parquet file for writing. It gets its name only after it is complete and synced to the disk."""
     with atomic_file(path) as raw:
-        file = ParquetFile(raw, schema)
+        file = ParquetFile(raw, schema, path)
         try:
             yield file
         except BaseException:
@@ -87,7 +101,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
 
 
 class _HashingFile:
-    """A file for writing that computes the checksum and the size of its content."""
+    """A file for writing that computes the checksum and the size of its content, and shows it to `finder`."""
 
     closed = False
     mode = "wb"
@@ -97,10 +111,13 @@ class _HashingFile:
         self._file = file
         self.digest = hashlib.sha256()
         self.bytes = 0
+        self.finder: ImageFinder | None = None
 
     def write(self, data: Any) -> int:
         if self.broken:
             return len(data)
+        if self.finder:
+            self.finder.look(bytes(data), self.bytes)
         self.digest.update(data)
         self.bytes += len(data)
         return self._file.write(data)
