@@ -17,6 +17,8 @@ from pipeline_synfundus.labels import CONDITION_LABELS, READABILITY, UNKNOWN, co
 CANVAS = 256
 DOWN, RIGHT = np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j]
 RADIUS = np.hypot(DOWN, RIGHT)
+FIELD = RADIUS < 0.97
+SHADE = np.where(FIELD, 1 - 0.35 * RADIUS**2, 0).astype(np.float32)
 MACULA = (0.0, 0.05)
 GREY = (128, 128, 128)
 
@@ -29,13 +31,10 @@ class _Canvas:
     def __init__(self, rng: np.random.Generator) -> None:
         tone = np.array([205, 115, 60]) * rng.uniform(0.85, 1.15) + rng.normal(0, 6, 3)
         texture = Image.fromarray(rng.integers(0, 256, (CANVAS, CANVAS), dtype=np.uint8))
-        grain = np.asarray(texture.filter(ImageFilter.GaussianBlur(1.2)), dtype=float)[..., None] - 128
-        shade = (1 - 0.35 * RADIUS**2)[..., None]
-        self.field = RADIUS < 0.97
-        pixels = tone * shade
-        pixels += 0.25 * grain
-        pixels *= self.field[..., None]
-        self.image = Image.fromarray(pixels.clip(0, 255, out=pixels).astype(np.uint8))
+        grain = np.asarray(texture.filter(ImageFilter.GaussianBlur(1.2)), dtype=np.float32) - 128
+        grain *= 0.25 * FIELD
+        pixels = [(np.float32(channel) * SHADE + grain).clip(0, 255).astype(np.uint8) for channel in tone]
+        self.image = Image.merge("RGB", [Image.fromarray(channel) for channel in pixels])
         self.rng = rng
 
     def spot(self, centre: Point, radius: float, colour: tuple[int, int, int]) -> None:
@@ -53,7 +52,7 @@ class _Canvas:
 
     def cover(self, mask: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> None:
         """Changes what is under the mask (values 0 to 1), inside the field only."""
-        masked = Image.fromarray((255 * mask * self.field).astype(np.uint8))
+        masked = Image.fromarray((255 * mask * FIELD).astype(np.uint8))
         self.image = Image.composite(change(self.image), self.image, masked)
 
 
@@ -149,7 +148,7 @@ def draw_phantom(condition: Mapping[str, int], size: int, rng: np.random.Generat
         _draw_diabetic_retinopathy(canvas, max(complete["dr_grade"], 0))
         _draw_findings(canvas, complete, disc)
         _spoil(canvas, complete, disc)
-    pixels = np.asarray(canvas.image) * canvas.field[..., None]
+    pixels = np.asarray(canvas.image) * FIELD[..., None]
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX))
 
 
