@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, parse_value
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, implied_values, parse_value
 
 
 def read_label_columns(table: Any, source: str) -> np.ndarray:
     """Returns the labels of each row; a label without a column is unknown in every row.
+
+    A value that another label of its row excludes is unknown, too: IDRiD has a few eyes without diabetic retinopathy
+    but with diabetic macular edema.
 
     Args:
         table: a `datasets.Dataset`; columns that are not labels are ignored.
@@ -29,4 +32,14 @@ def read_label_columns(table: Any, source: str) -> np.ndarray:
                 codes[row, column] = parse_value(name, value)
             except ConditionError as error:
                 raise ConditionError(f"row {row} of {source}: {error}") from None
-    return codes
+    return _without_contradictions(codes)
+
+
+def _without_contradictions(codes: np.ndarray) -> np.ndarray:
+    """Replaces values by unknown that differ from those that follow from other labels of their row."""
+    different, rows = np.unique(codes, axis=0, return_inverse=True)
+    for row in different:
+        for name, value in implied_values(dict(zip(CONDITION_NAMES, row.tolist(), strict=True))).items():
+            column = CONDITION_NAMES.index(name)
+            row[column] = value if row[column] == value else UNKNOWN
+    return different[rows.reshape(-1)]

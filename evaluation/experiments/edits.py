@@ -13,7 +13,7 @@ from PIL import Image
 from evaluation.data.photographs import Photographs, equalise
 from evaluation.measures.classifier import QUESTIONS
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, UNKNOWN_CONDITION
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, UNKNOWN_CONDITION, implied_values
 from synfundus.images import to_images, to_tensor
 
 BATCH = 16
@@ -112,6 +112,7 @@ class Editor:
 
     def _edit(self, images: np.ndarray, codes: np.ndarray, change: Change, way: Way, start: int) -> np.ndarray:
         sources = [_known(row) for row in codes.tolist()]
+        requests = [_request(source, change) for source in sources]
         options: dict[str, Any] = {"generator": list(range(start, start + len(images)))}
         if way.kind == RECONSTRUCTION:
             with torch.no_grad():
@@ -119,13 +120,21 @@ class Editor:
                 decoded = to_images(self.pipeline.decode_latents(self.pipeline.encode_images(pixels)))
             return np.stack([equalise(Image.fromarray(image), len(image)) for image in decoded])
         if way.kind == SCRATCH:
-            conditions = [{**UNKNOWN_CONDITION, **source, change.label: change.after} for source in sources]
+            pairs = zip(sources, requests, strict=True)
+            conditions = [{**UNKNOWN_CONDITION, **source, **request} for source, request in pairs]
             made: Any = self.pipeline(conditions, **options)
         else:
             options |= {"image": list(images), "strength": way.strength, "inversion": way.kind == INVERSION}
-            made = self.pipeline({change.label: change.after}, source_conditions=sources, **options)
+            made = self.pipeline(requests, source_conditions=sources, **options)
         return np.stack([equalise(image, images.shape[1]) for image in made.images])
 
 
 def _known(codes: list[int]) -> dict[str, int]:
     return {name: code for name, code in zip(CONDITION_NAMES, codes, strict=True) if code != UNKNOWN}
+
+
+def _request(source: dict[str, int], change: Change) -> dict[str, int]:
+    """The change, and known labels that it excludes: without retinopathy there is no diabetic macular edema."""
+    wanted = {change.label: change.after}
+    implied = implied_values({**UNKNOWN_CONDITION, **source, **wanted})
+    return wanted | {name: value for name, value in implied.items() if source.get(name, value) != value}

@@ -16,6 +16,7 @@ from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.judge import Judge, train_judge
 from evaluation.measures.statistics import Interval, measurable_questions
 from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.labels import complete_condition, to_codes
 from tests.evaluation.studies import draw_photographs
 from tests.phantom import draw_phantom, write_phantom_dataset
 
@@ -88,6 +89,16 @@ def test_ways_reach_from_the_reconstruction_to_a_new_eye(tiny_pipeline_dir: Path
     distances = {way.name: np.abs(result - floor).mean() for way, result in edited.items()}
     assert distances["noise, strength 0.3"] < distances["noise, strength 1"]
     assert distances["from scratch"] > distances["noise, strength 0.3"]
+
+
+@pytest.mark.parametrize("kind", ["noise", "from scratch"])
+def test_a_known_label_that_the_change_excludes_changes_with_it(tiny_pipeline_dir: Path, kind: str) -> None:
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    pipeline.set_progress_bar_config(disable=True)
+    images = draw_photographs(2, pipeline.image_size[0], 2, ()).images[:]
+    codes = np.array([to_codes(complete_condition(condition)) for condition in ({"dr_grade": 2, "is_dme": 1}, {})])
+    edited = Editor(pipeline)(images, codes, Change("dr_grade", 2, 0), Way(kind, 0.5))
+    assert edited.shape == images.shape
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ def test_a_table_is_a_list_of_conditions(tiny_pipeline: SynFundusPipeline) -> No
 
 
 def test_labels_change_the_image_and_unknown_is_not_healthy(tiny_pipeline: SynFundusPipeline) -> None:
-    conditions = [{}, {"is_gc": 1}, {"is_gc": None}, {"eye_side": 0}, {"eye_side": 1}]
+    conditions = [{"eye_side": 0, "is_gc": value} for value in (0, 1, None)] + [{"eye_side": 1}]
     images = run(tiny_pipeline, conditions, generator=[5] * len(conditions))
     for one in range(len(images)):
         for other in range(one):
