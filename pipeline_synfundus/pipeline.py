@@ -318,6 +318,7 @@ class SynFundusPipeline(DiffusionPipeline):
                 noise = None if inversion else self._prepare_noise(len(codes), generator, device, latents)
                 start = self._start_edit(edit, noise, timesteps, progress_bar)
                 latents = start.reference[0]
+            assert latents is not None  # noise, or the start of the edit
             for step, timestep in enumerate(timesteps):
                 if self.interrupt:
                     continue
