@@ -15,7 +15,7 @@ LARGEST_STEPS = 4
 # fmt: off
 PRESETS: dict[str, dict[str, Any]] = {
     # measured with 840 images on a generator of 128 pixels: Frechet distance 4 % lower, label AUC 0.031 lower
-    "cpu": {"images": 400, "batch_size": 4, "learning_rate": 1e-4, "mixed_precision": "no"},
+    "cpu": {"images": 840, "batch_size": 4, "learning_rate": 1e-4, "mixed_precision": "no"},
     # not yet trained; sized for minutes of one data-centre GPU
     "gpu": {"images": 200_000, "batch_size": 128, "learning_rate": 2e-4, "mixed_precision": "bf16"},
 }
