@@ -8,9 +8,8 @@ import tempfile
 
 # diffusers copies the code of loaded folders here, and would overwrite files that another process is reading.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="synfundus-modules-")
-os.environ["HF_ASSETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-assets-")  # of compiled models
-os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-datasets-")  # copies that `load_dataset` makes
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_ASSETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-assets-")  # of compiled models
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.warm_python import FOLDERS, HUGGING_FACE, TORCH, WarmPython, set_folders
+from tests.warm_python import WarmPython
 
 if TYPE_CHECKING:
     from pipeline_synfundus import SynFundusPipeline
@@ -44,7 +43,6 @@ LONGEST = (
     "test_reproduce.py",
     "test_generate.py",
 )
-LIBRARIES = (*HUGGING_FACE, "evaluate", "gradio")
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--headless",
@@ -57,27 +55,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-# The processes of pytest-xdist are forks of one that imported the libraries with other folders.
-set_folders(os.environ)
-
 # A shell that runs the tests in the background makes them and their child processes ignore interrupts. Undo that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Makes the processes of pytest-xdist forks of a warm Python, which runs the commands of tests, too."""
-    if processes := config.getoption("tx", None):
-        one_thread = {"OMP_NUM_THREADS": "1"} | os.environ
-        torch_python = WarmPython(one_thread, TORCH)
-        config.add_cleanup(torch_python.close)
-        python = WarmPython(one_thread, LIBRARIES, torch_python.path)
-        config.add_cleanup(python.close)
-        os.environ |= {"TORCH_PYTHON": str(torch_python.path), "WARM_PYTHON": str(python.path)}
-        config.option.tx = [f"popen//python={python.path}"] * len(processes)
-
-
 def pytest_unconfigure() -> None:
-    for cache in FOLDERS:
+    for cache in ("HF_MODULES_CACHE", "HF_ASSETS_CACHE"):
         shutil.rmtree(os.environ[cache], ignore_errors=True)
 
 
@@ -86,26 +69,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
-@pytest.fixture(scope="session")
-def torch_python() -> Iterator[Path]:
-    """A `python` that starts with torch but nothing of Hugging Face, for commands with another Hub or other caches."""
-    if shared := os.environ.get("TORCH_PYTHON"):
-        yield Path(shared)
-    else:
-        python = WarmPython(dict(os.environ), TORCH)
-        yield python.path
-        python.close()
+@pytest.fixture(autouse=True, scope="session")
+def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the copies that `load_dataset` makes out of the user's cache."""
+    import datasets
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
+        yield
 
 
 @pytest.fixture(scope="session")
-def warm_python(torch_python: Path) -> Iterator[Path]:
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A `python` with the environment of the tests that starts at once, for commands that need a clean process."""
-    if shared := os.environ.get("WARM_PYTHON"):
-        yield Path(shared)
-    else:
-        python = WarmPython(dict(os.environ), LIBRARIES, torch_python)
-        yield python.path
-        python.close()
+    python = WarmPython(os.environ | {"HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("warm-datasets"))})
+    yield python.path
+    python.close()
 
 
 @pytest.fixture(scope="session")

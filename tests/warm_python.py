@@ -3,17 +3,15 @@
 `WarmPython(environment).path` is an executable that runs `-m MODULE`, `-c CODE`, a script, or `-` (code on its standard
 input) as `python` does. A server process imports the libraries once and forks for each command. It gives the fork the
 command's arguments, folder, environment and open files, and forwards signals to it. Variables that libraries read when
-they are imported are those of the server, except the folders of `set_folders`, so one server serves one environment.
+they are imported are those of the server, so one server serves one environment.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import json
 import os
-import pkgutil
 import runpy
 import select
 import signal
@@ -23,21 +21,19 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# These read no variables of Hugging Face: a server with them also serves commands with another Hub, or with none.
-TORCH = ("torch._dynamo", "scipy.stats", "sklearn.linear_model", "pandas", "pyarrow.parquet", "matplotlib")
-HUGGING_FACE = (
+LIBRARIES = (
+    "torch",
     "datasets",
     "accelerate",
     "transformers",
-    "diffusers.UNet2DModel",
-    "diffusers.AutoencoderKL",
-    "diffusers.DiffusionPipeline",
-    "diffusers.DDPMScheduler",
+    "scipy.stats",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib",
 )
-FOLDERS = ("HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE")  # the attributes have the names of the variables
+DIFFUSERS = ("UNet2DModel", "AutoencoderKL", "DiffusionPipeline", "DDPMScheduler")  # imported when they are asked for
 CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -62,19 +58,15 @@ class WarmPython:
 
     Args:
         environment: of the server.
-        libraries: modules to import, and names that a module imports when they are asked for.
-        python: runs the server; another warm Python gives it the libraries that it has.
     """
 
-    def __init__(
-        self, environment: dict[str, str], libraries: Sequence[str], python: Path = Path(sys.executable)
-    ) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         address = f"{self._folder.name}/socket"
         self.path = Path(self._folder.name) / "python"
         self.path.write_text(CLIENT.format(python=sys.executable, address=address))
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
-        command = [python, __file__, address, *libraries]
+        command = [sys.executable, __file__, address]
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -86,12 +78,13 @@ class WarmPython:
         self._folder.cleanup()
 
 
-def serve(address: str, *libraries: str) -> None:
+def serve(address: str) -> None:
     """Imports the libraries, then runs the commands of the clients, also several at a time."""
-    for name in libraries:
-        pkgutil.resolve_name(name)
-    gc.collect()
-    gc.freeze()  # no command looks for garbage among the libraries, which would also copy their memory
+    for name in LIBRARIES:
+        __import__(name)
+    diffusers = __import__("diffusers")
+    for name in DIFFUSERS:
+        getattr(diffusers, name)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
@@ -133,7 +126,6 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    set_folders(environment)
     sys.path[0] = ""
     sys.path[1:1] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     status = 0
@@ -152,20 +144,9 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
     return status
 
 
-def set_folders(environment: Mapping[str, str]) -> None:
-    """Tells libraries that are imported already the folders that they read from the environment."""
-    tempfile.tempdir = None
-    for name in FOLDERS:
-        for module in list(sys.modules.values()):
-            if name in environment and (before := getattr(module, "__dict__", {}).get(name)):
-                setattr(module, name, type(before)(environment[name]))
-
-
 def execute(arguments: list[str]) -> None:
     """Runs what the arguments name, as `__main__`."""
     kind, *rest = arguments
-    if kind == "-u":  # from pytest-xdist, which starts its processes so
-        return execute(rest)
     if kind == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
@@ -179,4 +160,4 @@ def execute(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    serve(sys.argv[1])

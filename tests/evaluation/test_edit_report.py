@@ -1,7 +1,6 @@
 """The report on edits, with phantoms that are edited by drawing them again and with a small pipeline."""
 
 import csv
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,12 @@ from tests.phantom import draw_phantom, write_phantom_dataset
 pytestmark = pytest.mark.usefixtures("few_resamples")
 ADD, REMOVE = Change("is_amd", 0, 1), Change("is_amd", 1, 0)
 SIZE = 64
-
-
-@functools.cache
-def training() -> Photographs:
-    return draw_photographs(200, SIZE, 1, ("is_amd", "is_rvo"))
+TRAINING = draw_photographs(200, SIZE, 1, ("is_amd", "is_rvo"))
 
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
-    return train_judge(training(), tmp_path_factory.mktemp("cache"), "resnet", Schedule(1600, learning_rate=2e-3))
+    return train_judge(TRAINING, tmp_path_factory.mktemp("cache"), "resnet", Schedule(1600, learning_rate=2e-3))
 
 
 def draw_eyes(count: int, amd: int, rvo: int = 0) -> np.ndarray:
@@ -49,7 +44,7 @@ def originals(judge: Judge, change: Change, count: int = 20) -> Originals:
         Photographs(draw_eyes(count, change.before), photographs.codes, *fields),
         change,
         judge,
-        measurable_questions(answers(training().codes)),
+        measurable_questions(answers(TRAINING.codes)),
     )
 
 

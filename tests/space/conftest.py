@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,11 @@ def model(tiny_pipeline_dir: Path) -> Any:
     return load_model(ModelName(str(tiny_pipeline_dir)))
 
 
+def find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 @dataclass(frozen=True)
 class Server:
     """A running Space; all files that it writes, and its log, are in `folder`."""
@@ -39,18 +45,19 @@ def address(server: Server) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(warm_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Space, served by a process of its own in another folder, with a tiny random model."""
     folder = tmp_path_factory.mktemp("space")
     environment = os.environ | {
         "SYNFUNDUS_MODEL": str(tiny_pipeline_dir),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        "GRADIO_SERVER_PORT": str(find_free_port()),
         "GRADIO_TEMP_DIR": str(folder / "files"),
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
-    command = [warm_python, str(SPACE / "app.py")]
+    command = [sys.executable, str(SPACE / "app.py")]
     log = folder / "log.txt"
     with (
         log.open("w") as output,
