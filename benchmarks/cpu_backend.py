@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.cpu_backend --out benchmarks/results/cpu-backend.json
 
 The rounds alternate, so that other load on the machine affects all. Rates are per second of processor time: with one
-thread, a wait for other processes does not count. Samples of both backends are compared by PSNR
-and by Frechet distance in ImageNet features.
+thread, a wait for other processes does not count. Samples of both backends are compared by PSNR and by
+Frechet distance in ImageNet features.
 """
 
 from __future__ import annotations

@@ -204,6 +204,12 @@ def implied_values(condition: Mapping[str, int]) -> dict[str, int]:
     return implied
 
 
+def contradicted_values(condition: Mapping[str, int]) -> dict[str, int]:
+    """Returns those of the `implied_values` of a complete condition that its own known values contradict."""
+    implied = implied_values(condition)
+    return {name: value for name, value in implied.items() if condition[name] not in (UNKNOWN, value)}
+
+
 def _apply_rules(complete: dict[str, int], given: Mapping[str, int]) -> None:
     """Sets the readability labels that are implied, and refuses values that contradict implied ones."""
     implied = implied_values(complete)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, implied_values, parse_value
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, ConditionError, contradicted_values, parse_value
 
 
 def read_label_columns(table: Any, source: str) -> np.ndarray:
@@ -39,7 +39,6 @@ def _without_contradictions(codes: np.ndarray) -> np.ndarray:
     """Replaces values by unknown that differ from those that follow from other labels of their row."""
     different, rows = np.unique(codes, axis=0, return_inverse=True)
     for row in different:
-        for name, value in implied_values(dict(zip(CONDITION_NAMES, row.tolist(), strict=True))).items():
-            column = CONDITION_NAMES.index(name)
-            row[column] = value if row[column] == value else UNKNOWN
+        for name in contradicted_values(dict(zip(CONDITION_NAMES, row.tolist(), strict=True))):
+            row[CONDITION_NAMES.index(name)] = UNKNOWN
     return different[rows.reshape(-1)]

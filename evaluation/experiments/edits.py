@@ -13,7 +13,7 @@ from PIL import Image
 from evaluation.data.photographs import Photographs, equalise
 from evaluation.measures.classifier import QUESTIONS
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, UNKNOWN_CONDITION, implied_values
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN, UNKNOWN_CONDITION, contradicted_values
 from synfundus.images import to_images, to_tensor
 
 BATCH = 16
@@ -136,5 +136,4 @@ def _known(codes: list[int]) -> dict[str, int]:
 def _request(source: dict[str, int], change: Change) -> dict[str, int]:
     """The change, and known labels that it excludes: without retinopathy there is no diabetic macular edema."""
     wanted = {change.label: change.after}
-    implied = implied_values({**UNKNOWN_CONDITION, **source, **wanted})
-    return wanted | {name: value for name, value in implied.items() if source.get(name, value) != value}
+    return wanted | contradicted_values({**UNKNOWN_CONDITION, **source, **wanted})

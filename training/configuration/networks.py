@@ -47,7 +47,7 @@ def load_autoencoder(config: TrainingConfig) -> FundusAutoencoder | None:
         if not (folder / "config.json").exists():
             raise ConfigError(f"there is no autoencoder in {folder}; run training.train_autoencoder first")
         vae = FundusAutoencoder.from_pretrained(folder).eval().requires_grad_(False)
-        vae.to(memory_format=torch.channels_last)  # encodes 1.5 times as fast on a CPU
+        vae.to(memory_format=torch.channels_last)  # encodes 1.5 times as fast in float32 on a CPU
         size = config.resolution // vae.config.patch_size
         channels = vae.config.latent_channels
     for name, wanted in (("sample_size", size), ("in_channels", channels), ("out_channels", channels)):
