@@ -87,9 +87,12 @@ class _GeneratorRun:
         vae = load_autoencoder(config)
         unet, encoder = build_models(config)
         self._inputs: dict[str, Any] = {"objective": FlowMatchingLoss.__name__}
+        self._autoencoder: dict[str, Any] = {}
         if vae is not None:
             vae.to(self.accelerator.device)
-            self._inputs["autoencoder_sha256"] = weights_digest(vae)
+            # The weights depend on the latents alone: the decoder may be trained further meanwhile.
+            self._inputs["encoder_sha256"] = fundus_encoder(vae).digest
+            self._autoencoder["autoencoder_sha256"] = weights_digest(vae)
         if stage.pretrained is not None:
             self._inputs["pretrained_sha256"] = [weights_digest(unet), weights_digest(encoder)]
         if config.compile:
@@ -105,7 +108,7 @@ class _GeneratorRun:
         """Everything that the finished pipeline depends on."""
         shaped = make_fingerprint(self.config, "generator", **self._inputs)
         length = {"images_seen": images_seen, "cooldown_images": self.config.generator.optimizer.cooldown_images}
-        return shaped | self.config.generator.sampling_defaults | length
+        return shaped | self._autoencoder | self.config.generator.sampling_defaults | length
 
     def train_stage(self, name: str, optimizer: OptimizerConfig, resolution: int) -> tuple[GeneratorData, int]:
         """Trains the UNet and the condition encoder at one resolution.

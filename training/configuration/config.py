@@ -19,6 +19,7 @@ import yaml
 from training.configuration.presets import PRESETS, expand_preset
 
 LOGGERS = ("tensorboard", "trackio")
+ALGORITHMS = ("adamw", "muon")
 
 
 class ConfigError(ValueError):
@@ -82,9 +83,10 @@ class OptimizerConfig:
         batch_size: images per optimizer step, over all processes and accumulation steps.
         accumulation_steps: forward passes per optimizer step.
         learning_rate: the peak rate.
+        algorithm: `adamw`, or `muon` for the matrices of a UNet's blocks beside AdamW for the rest.
         warmup_images: images over which the rate rises linearly from 0; it is constant afterwards.
         cooldown_images: images at the end over which the rate falls to 0; 0 for a rate that is constant to the end.
-        weight_decay: AdamW's decay.
+        weight_decay: decoupled weight decay.
         gradient_clip: largest norm of the gradient.
         ema_half_life_images: half-life of the exponential moving average of the weights, in images.
         checkpoint_images: images between two checkpoints.
@@ -94,6 +96,7 @@ class OptimizerConfig:
     images: int
     batch_size: int
     learning_rate: float
+    algorithm: str = "adamw"
     accumulation_steps: int = 1
     warmup_images: int = 0
     cooldown_images: int = 0
@@ -108,6 +111,7 @@ class OptimizerConfig:
             _check(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "a positive integer")
         for name in ("warmup_images", "cooldown_images", "ema_half_life_images"):
             _check(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "0 or more")
+        _check(self.algorithm in ALGORITHMS, "optimizer.algorithm", self.algorithm, " or ".join(ALGORITHMS))
         _check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "positive")
         both = self.warmup_images + self.cooldown_images
         _check(both < self.images, "optimizer.warmup_images + optimizer.cooldown_images", both, "less than images")

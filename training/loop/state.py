@@ -10,6 +10,7 @@ from torch import nn
 from training.configuration.config import OptimizerConfig
 from training.loop.averaging import AveragedWeights
 from training.loop.checkpoint import Checkpoint, Schedule
+from training.loop.optimizers import make_optimizers
 
 
 class TrainingState:
@@ -17,27 +18,32 @@ class TrainingState:
 
     Args:
         module: a module on its device; parameters that need no gradient are neither trained nor saved.
-        config: learning rate and weight decay.
+        config: algorithm, learning rate and weight decay.
 
     Attributes:
         images_seen: images seen so far.
         parameters: the trained parameters, by name.
-        optimizer: AdamW over all of them.
+        optimizers: each trains a part of them.
         averages: their moving averages.
+
+    Raises:
+        ConfigError: if the algorithm does not fit the module.
     """
 
     def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
         self.images_seen = 0
         self.parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in self.parameters.values())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
-        )
+        self._named_optimizers = make_optimizers(self.parameters, config)
+        self.optimizers = [optimizer for optimizer, _ in self._named_optimizers]
         self.averages = AveragedWeights(self.parameters.values())
 
     def to_checkpoint(self, fingerprint: dict[str, Any], schedule: Schedule) -> Checkpoint:
         """Copies the state to the CPU."""
-        state = {name: self.optimizer.state.get(p, {}) for name, p in self.parameters.items()}
+        state = {
+            name: optimizer.state.get(p, {})
+            for optimizer, names in self._named_optimizers
+            for name, p in zip(names, optimizer.param_groups[0]["params"], strict=True)
+        }
         averages = zip(self.parameters, self.averages.tensors, strict=True)
         return Checkpoint(
             images_seen=self.images_seen,
@@ -54,10 +60,11 @@ class TrainingState:
         for average, (name, parameter) in zip(self.averages.tensors, self.parameters.items(), strict=True):
             parameter.copy_(checkpoint.weights[name])
             average.copy_(checkpoint.ema[name])
-        numbers = {name: number for number, name in enumerate(self.parameters)}
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        state: dict[str, dict[str, torch.Tensor]] = {}
         for key, tensor in checkpoint.optimizer.items():
             name, kind = key.rsplit("/", 1)
-            state.setdefault(numbers[name], {})[kind] = tensor
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+            state.setdefault(name, {})[kind] = tensor
+        for optimizer, names in self._named_optimizers:
+            own = {number: state[name] for number, name in enumerate(names) if name in state}
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": own})
         self.images_seen = checkpoint.images_seen

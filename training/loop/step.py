@@ -46,7 +46,7 @@ class OptimizerStep:
 
     Args:
         module: maps (rows, generator) to a dict of losses with the key `loss`.
-        state: its parameters and optimizer.
+        state: its parameters and optimizers.
         config: batch size, rate and clipping.
         order: the rows' order.
         accelerator: accelerate's view of devices, processes and precision.
@@ -76,7 +76,7 @@ class OptimizerStep:
         self._state, self._config, self._order, self._seed = state, config, order, seed
         self._accelerator = accelerator
         self._clip_groups = _group_parameters(state.parameters, clipped_apart)
-        self._module, self._optimizer = accelerator.prepare(module, state.optimizer)
+        self._module, *self._optimizers = accelerator.prepare(module, *state.optimizers)
 
     def __call__(self, signal: int) -> StepResult:
         """Takes one step; one that is not finite changes no weight, but its images count as seen.
@@ -85,16 +85,19 @@ class OptimizerStep:
             signal: the signal that this process has received, or 0.
         """
         start = self._state.images_seen
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate_at(self._config, start)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(self._config, start)
         losses, parts = self._accumulate()
         for name, parameters in self._clip_groups.items():
             losses[name] = self._accelerator.clip_grad_norm_(parameters, self._config.gradient_clip)
         bad, signal = self._agree(losses, signal)
         if not bad:
-            self._optimizer.step()
+            for optimizer in self._optimizers:
+                optimizer.step()
             self._state.averages.update(ema_decay_at(self._config, start))
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self._state.images_seen += self._config.batch_size
         if not bad:
             return StepResult(losses, "", np.empty(0, dtype=int), signal)

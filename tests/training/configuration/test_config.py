@@ -61,6 +61,7 @@ def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
         ("resolution: 32", "", "resolution is missing"),
         ("resolution: 32", "resolution: big", "resolution is 'big', but must be of type int"),
         ("images: 100", "images: 0", r"optimizer\.images is 0, but must be a positive integer"),
+        ("{images: 100", "{algorithm: sgd, images: 100", r"optimizer\.algorithm is 'sgd', but must be adamw or muon"),
         ("images: 100", "images: true", r"generator\.optimizer\.images is True, but must be of type int"),
         ("data: {source: photographs}", "data: photographs", "data must be a mapping, not 'photographs'"),
         ("{source: photographs}", "{source: a, validation_share: 1.5}", r"data\.validation_share is 1\.5"),

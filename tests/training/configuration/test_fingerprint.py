@@ -71,7 +71,7 @@ def test_every_setting_that_shapes_the_weights_is_in_the_fingerprint_of_its_stag
             value = getattr(part, spec.name)
             if hasattr(value, "__dataclass_fields__") or spec.name == "sources":
                 continue
-            new = "bf16" if spec.name == "mixed_precision" else changed(value)
+            new = {"mixed_precision": "bf16", "algorithm": "muon"}.get(spec.name) or changed(value)
             after = make_fingerprint(put(replace(part, **{spec.name: new})), "generator")
             differs = after != make_fingerprint(CONFIG, "generator")
             assert differs == (spec.name not in FREE[type(part)]), f"{prefix}.{spec.name}"
