@@ -40,7 +40,7 @@ from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.cpu_inference import computes_bfloat16
+from pipeline_synfundus.cpu_inference import default_backend, fastest_dtype
 from pipeline_synfundus.labels import CONDITION_NAMES
 from synfundus.files import write_text
 from synfundus.readability import is_clear
@@ -241,9 +241,8 @@ def _words(interval: tuple[float, float]) -> str:
     return "from {:.0%} to {:.0%}".format(*interval)
 
 
-def _fastest_dtype() -> torch.dtype:
-    """bfloat16 where the device has units for it; elsewhere it is slower than float32."""
-    return torch.bfloat16 if device().type == "cuda" or computes_bfloat16() else torch.float32
+def _dtype() -> torch.dtype:
+    return torch.bfloat16 if device().type == "cuda" else fastest_dtype(default_backend())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -267,7 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not len(others) or not len(held_out):
             raise EvaluationError(f"{len(others)} training and {len(held_out)} validation photographs; both are needed")
         judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
-        pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=_fastest_dtype()).to(device())
+        pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=_dtype()).to(device())
         pipeline.set_progress_bar_config(disable=True)
         sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
         result = run(sweep, select_clear(others), options.out, model.revision, options.default_only)

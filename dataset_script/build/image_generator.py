@@ -154,10 +154,10 @@ def choose_backend(model: Model, device: str, named: str | None) -> str:
 
 
 def choose_dtype(backend: str) -> str:
-    """Returns the default type: bfloat16 where OpenVINO and units for it make it several times faster, or float32."""
+    """Returns the default type of a backend that `choose_backend` returned, one of `DTYPES`."""
     from pipeline_synfundus import cpu_inference
 
-    return "bfloat16" if backend == "openvino" and cpu_inference.computes_bfloat16() else "float32"
+    return str(cpu_inference.fastest_dtype(backend)).removeprefix("torch.")
 
 
 class ImageGenerator:

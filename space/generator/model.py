@@ -16,6 +16,7 @@ from huggingface_hub import snapshot_download
 
 import pipeline_synfundus
 from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.cpu_inference import default_backend, fastest_dtype
 
 # Model files without code.
 WEIGHTS = ["*.json", "*.safetensors"]
@@ -124,10 +125,11 @@ def load_model(model: ModelName) -> Model:
         folder = (
             Path(name) if local else Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
         )
+        dtype = torch.float32 if torch.cuda.is_available() else fastest_dtype(default_backend())
         if model.trust_remote_code:
-            pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+            pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True, dtype=dtype)
         else:
-            pipeline = SynFundusPipeline.from_pretrained(folder)
+            pipeline = SynFundusPipeline.from_pretrained(folder, dtype=dtype)
         labels = importlib.import_module(type(pipeline).__module__.rpartition(".")[0] + ".labels")
     except Exception as error:  # files, and code if trusted, may raise any error; the page shows it
         raise StartError(
