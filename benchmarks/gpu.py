@@ -5,13 +5,15 @@ way to run the pipeline, the share of the roofline, where the time goes, and wha
 processes. The networks have random weights and the sizes of a preset. Each way generates the same images; the table
 says how far they differ.
 
-`--device cpu --preset small-256 --variants generate fused` tries the script without a GPU.
+`--device cpu --preset small-256 --variants generate fused` tries the script without a GPU. With
+`--num-inference-steps 4 --guidance-scale 1` it measures a student of four evaluations (docs/few-steps.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import resource
 import shlex
 import sys
 import time
@@ -30,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dataset_script.build.image_format import encode_image, image_facts
 from dataset_script.build.image_generator import to_pixels
 from pipeline_synfundus import SynFundusPipeline
+from pipeline_synfundus.cpu_inference import unet_evaluator
 from synfundus.cores import available_cores
 from synfundus.files import write_text
 from training.configuration.presets import PRESETS
@@ -72,13 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rate = options.batch_size / seconds
         difference = np.abs(pixels.astype(int) - reference).max()
         share = rate * flops / peak
-        memory = torch.cuda.max_memory_allocated() / 2**30 if options.device.startswith("cuda") else float("nan")
-        rows.append(f"| {name} | {rate:.3g} | {share:.1%} | {difference} | {memory:.1f} |")
+        rows.append(f"| {name} | {rate:.3g} | {share:.1%} | {difference} | {peak_memory(options.device):.1f} |")
         parts[name] = time_of_parts(pipeline, decode, seconds, options)
         del pipeline, sample, decode
     text = report(options, peak, rows, parts, encoding)
     print(text)
     write_text(options.out, text)
+
+
+def peak_memory(device: str) -> float:
+    """Returns the peak memory in GiB: of the device or, on a CPU, of this process since its start."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def make_sample(pipeline: SynFundusPipeline, variant: str, options: argparse.Namespace) -> tuple[Sample, Decode]:
@@ -96,6 +105,7 @@ def make_sample(pipeline: SynFundusPipeline, variant: str, options: argparse.Nam
         [{}] * options.batch_size,
         generator=list(range(options.batch_size)),
         num_inference_steps=options.num_inference_steps,
+        guidance_scale=options.guidance_scale,
     )
     if variant == "generate":
         return lambda: to_pixels(call(output_type="pt").images), decode
@@ -125,13 +135,18 @@ def unet_inputs(pipeline: SynFundusPipeline, batch: int) -> tuple[torch.Tensor, 
 
 @torch.no_grad()
 def flops_per_image(pipeline: SynFundusPipeline, options: argparse.Namespace) -> float:
-    """Counts the operations of an image: two evaluations of the UNet per step, because of guidance, and the decoder."""
+    """Counts the operations of an image: the evaluations of the UNet, two per step with guidance, and the decoder."""
     sample, timestep, embeddings = unet_inputs(pipeline, 1)
     with FlopCounterMode(display=False) as unet:
         pipeline.unet(sample, timestep, class_labels=embeddings)
     with FlopCounterMode(display=False) as decoder:
         pipeline.decode_latents(sample)
-    return 2 * options.num_inference_steps * unet.get_total_flops() + decoder.get_total_flops()
+    return evaluations(options) * unet.get_total_flops() + decoder.get_total_flops()
+
+
+def evaluations(options: argparse.Namespace) -> int:
+    """Returns the evaluations of the UNet for an image: two per step with guidance."""
+    return options.num_inference_steps * (1 if options.guidance_scale == 1 else 2)
 
 
 def matmul_rate(device: str, dtype: torch.dtype) -> float:
@@ -159,12 +174,13 @@ def time_of_parts(
         whole: seconds of a batch; what the parts do not explain is the rest: conditions, noise, the scheduler.
         options: the command line.
     """
-    sample, timestep, embeddings = unet_inputs(pipeline, 2 * options.batch_size)
+    together = options.batch_size * evaluations(options) // options.num_inference_steps
+    sample, timestep, embeddings = unet_inputs(pipeline, together)
+    evaluate = unet_evaluator(pipeline.unet, pipeline.cpu_backend)
     latents = sample[: options.batch_size].clone()
     pixels = decode(latents).clone()
     seconds = {
-        "UNet": options.num_inference_steps
-        * seconds_for(lambda: pipeline.unet(sample, timestep, class_labels=embeddings), options),
+        "UNet": options.num_inference_steps * seconds_for(lambda: evaluate(sample, timestep, embeddings), options),
         "decoder": seconds_for(lambda: decode(latents), options),
         "copy to the host": seconds_for(lambda: pixels.cpu(), options),
     }
@@ -228,7 +244,7 @@ def report(
         f"# {machine_name(options.device)}",
         "",
         f"`{options.command}`, torch {version('torch')}. The preset `{options.preset}`: {options.resolution} pixels, "
-        f"{options.num_inference_steps} steps with guidance, batches of {options.batch_size}, {options.dtype}. The "
+        f"{evaluations(options)} evaluations of the UNet, batches of {options.batch_size}, {options.dtype}. The "
         f"roofline is a matrix product: {peak / 1e12:.3g} TFLOP/s.",
         "",
         "| way | images/s | share of the roofline | largest difference, of 255 | peak memory, GiB |",
@@ -253,6 +269,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--preset", choices=PRESETS, default="base-512", help="size of the generator (%(default)s)")
     add("--batch-size", type=int, default=64 if cuda else 1, metavar="N", help="images per batch (%(default)s)")
     add("--num-inference-steps", type=int, default=6, metavar="N", help="denoising steps (%(default)s)")
+    add("--guidance-scale", type=float, default=2.5, help="1 for no guidance (%(default)s)")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="ways to run the pipeline (all)")
     add("--seconds", type=float, default=5.0, help="time per measurement (%(default)s)")
     add("--limit", type=float, default=300.0, help="seconds after which no other way is started (%(default)s)")
