@@ -31,8 +31,10 @@ space: $(INSTALLED)  ## serve the Space on this machine with the bundled weights
 
 # The tests of a file run in one process and share fixtures. tests/conftest.py starts the longest file first. Two
 # environments beside .venv are for comparisons: datasets 3.6 runs the loading script, torch-fidelity has the same metrics.
+# A process that crashes is not started again: pytest-xdist would wait for it for ever.
 test: $(INSTALLED) $(DATASETS36) $(FIDELITY)/.installed  ## run all tests
-	PYTHONPATH=$(CURDIR)/$(FIDELITY) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONPATH=$(CURDIR)/$(FIDELITY) $(BIN)/python -m pytest -n logical --maxprocesses 4 \
+		--max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 $(DATASETS36): Makefile
 	$(PYTHON) -m venv .venv-datasets36
