@@ -91,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # the head of an answer and its body are sent apart: the body would wait for 40 ms
     server_hub: HubServer
 
     def do_GET(self) -> None:
