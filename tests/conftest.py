@@ -8,8 +8,9 @@ import tempfile
 
 # diffusers copies the code of loaded folders here, and would overwrite files that another process is reading.
 os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="synfundus-modules-")
-os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_ASSETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-assets-")  # of compiled models
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="synfundus-datasets-")  # copies that `load_dataset` makes
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -26,20 +27,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.warm_python import WarmPython
+from tests.warm_python import FOLDERS, HUGGING_FACE, TORCH, WarmPython
 
 if TYPE_CHECKING:
     from pipeline_synfundus import SynFundusPipeline
 
 LONGEST = (
-    "test_report.py",
-    "test_train_generator.py",
-    "test_walkthrough.py",
     "test_browser.py",
-    "test_stopping.py",
-    "test_edit_report.py",
-    "test_downstream.py",
-    "test_label_fidelity.py",
+    "test_walkthrough.py",
+    "test_train_generator.py",
+    "test_release_push.py",
+    "test_report.py",
+    "test_recipes.py",
+    "test_reader_study_in_a_browser.py",
+    "test_release_readers.py",
+    "test_cpu_inference.py",
     "test_reproduce.py",
     "test_generate.py",
 )
@@ -59,8 +61,18 @@ ARGUMENTS = [
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts one pair of warm Pythons for all processes of pytest-xdist, which find them in their environment."""
+    if config.getoption("numprocesses", None):
+        torch_python = WarmPython(dict(os.environ), TORCH)
+        config.add_cleanup(torch_python.close)
+        python = WarmPython(dict(os.environ), HUGGING_FACE, torch_python.path)
+        config.add_cleanup(python.close)
+        os.environ |= {"TORCH_PYTHON": str(torch_python.path), "WARM_PYTHON": str(python.path)}
+
+
 def pytest_unconfigure() -> None:
-    for cache in ("HF_MODULES_CACHE", "HF_ASSETS_CACHE"):
+    for cache in FOLDERS:
         shutil.rmtree(os.environ[cache], ignore_errors=True)
 
 
@@ -69,22 +81,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps the copies that `load_dataset` makes out of the user's cache."""
-    import datasets
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
-        yield
+@pytest.fixture(scope="session")
+def torch_python() -> Iterator[Path]:
+    """A `python` that starts with torch but nothing of Hugging Face, for commands with another Hub or other caches."""
+    if shared := os.environ.get("TORCH_PYTHON"):
+        yield Path(shared)
+    else:
+        python = WarmPython(dict(os.environ), TORCH)
+        yield python.path
+        python.close()
 
 
 @pytest.fixture(scope="session")
-def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def warm_python(torch_python: Path) -> Iterator[Path]:
     """A `python` with the environment of the tests that starts at once, for commands that need a clean process."""
-    python = WarmPython(os.environ | {"HF_DATASETS_CACHE": str(tmp_path_factory.mktemp("warm-datasets"))})
-    yield python.path
-    python.close()
+    if shared := os.environ.get("WARM_PYTHON"):
+        yield Path(shared)
+    else:
+        python = WarmPython(dict(os.environ), HUGGING_FACE, torch_python)
+        yield python.path
+        python.close()
 
 
 @pytest.fixture(scope="session")

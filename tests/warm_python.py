@@ -1,17 +1,23 @@
 """A Python that has imported the large libraries already: commands start in it within milliseconds, not seconds.
 
-`WarmPython(environment).path` is an executable that runs `-m MODULE`, `-c CODE`, a script, or `-` (code on its standard
-input) as `python` does. A server process imports the libraries once and forks for each command. It gives the fork the
-command's arguments, folder, environment and open files, and forwards signals to it. Variables that libraries read when
-they are imported are those of the server, so one server serves one environment.
+`WarmPython(environment, libraries).path` is an executable that runs `-m MODULE`, `-c CODE`, a script, or `-` (code on
+its standard input) as `python` does; of options before these it heeds `-I` only. A server process imports the libraries
+once and forks for each command. It gives the fork the command's arguments, folder, environment and open files, and
+forwards signals to it. Variables that libraries read when they are imported are those of the server, except the folders
+of `set_folders`, so one server serves one environment. What a command starts with `sys.executable`, also through
+`multiprocessing`, is started in the same way.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
+import gc
 import json
+import multiprocessing
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -21,25 +27,32 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LIBRARIES = (
-    "torch",
+# These read no variables of Hugging Face: a server with them also serves commands with another Hub, or with none.
+TORCH = ("torch._dynamo", "scipy.stats", "sklearn.linear_model", "pandas", "pyarrow.parquet", "matplotlib")
+HUGGING_FACE = (
     "datasets",
     "accelerate",
     "transformers",
-    "scipy.stats",
-    "pandas",
-    "pyarrow.parquet",
-    "matplotlib",
+    "diffusers.UNet2DModel",
+    "diffusers.AutoencoderKL",
+    "diffusers.DiffusionPipeline",
+    "diffusers.DDPMScheduler",
 )
-DIFFUSERS = ("UNet2DModel", "AutoencoderKL", "DiffusionPipeline", "DDPMScheduler")  # imported when they are asked for
+FOLDERS = ("HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE")  # the attributes have the names of the variables
+# A fork of a process with threads can hang. NumPy's library starts some for each core, Arrow's allocator one.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+MOST_FILES = 253  # that the system sends at a time
 CLIENT = """#!{python} -ISE
 import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
-    call = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-    socket.send_fds(server, [len(call).to_bytes(8, "big")], [0, 1, 2])
+    inherited = [number for number in map(int, os.listdir("/dev/fd")) if number != server.fileno()]
+    files = [number for number in inherited if os.path.exists(f"/dev/fd/{{number}}")]  # not that of the listed folder
+    call = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), files]).encode()
+    socket.send_fds(server, [len(call).to_bytes(8, "big")], files)
     server.sendall(call)
     command = int.from_bytes(server.recv(8), "big")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,18 +71,24 @@ class WarmPython:
 
     Args:
         environment: of the server.
+        libraries: modules to import, and names that a module imports when they are asked for.
+        python: runs the server; another warm Python gives it the libraries that it has.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(
+        self, environment: dict[str, str], libraries: Sequence[str], python: Path = Path(sys.executable)
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         address = f"{self._folder.name}/socket"
         self.path = Path(self._folder.name) / "python"
         self.path.write_text(CLIENT.format(python=sys.executable, address=address))
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
-        command = [sys.executable, __file__, address]
-        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        with socket.socket(socket.AF_UNIX) as listener:  # commands wait in its queue until the libraries are imported
+            listener.bind(address)
+            listener.listen()
+            command = [python, __file__, *libraries]
+            variables = environment | {"PYTHONPATH": ""} | ONE_THREAD  # where to import from is up to each command
+            self._process = subprocess.Popen(command, env=variables, stdin=listener)
 
     def close(self) -> None:
         """Ends the server."""
@@ -78,22 +97,23 @@ class WarmPython:
         self._folder.cleanup()
 
 
-def serve(address: str) -> None:
+def serve(*libraries: str) -> None:
     """Imports the libraries, then runs the commands of the clients, also several at a time."""
-    for name in LIBRARIES:
-        __import__(name)
-    diffusers = __import__("diffusers")
-    for name in DIFFUSERS:
-        getattr(diffusers, name)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(address)
-        server.listen()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for a command
-        print("ready", flush=True)
+    for name in libraries:
+        pkgutil.resolve_name(name)
+    if "datasets" in sys.modules:  # it waits for five seconds after each stream in random order
+        sys.modules["datasets"].config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0.5
+    assert len(os.listdir("/proc/self/task")) == 1, "one of the libraries has started a thread"
+    gc.collect()
+    gc.freeze()  # no command looks for garbage among the libraries, which would also copy their memory
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for a command
+    with socket.socket(fileno=sys.stdin.fileno()) as server:
+        sys.executable = str(Path(server.getsockname()).with_name("python"))
+        multiprocessing.set_executable(sys.executable)
         while True:
             client, _ = server.accept()
             with client:
-                length, files, _, _ = socket.recv_fds(client, 8, 3)
+                length, files, _, _ = socket.recv_fds(client, 8, MOST_FILES)
                 call = client.makefile("rb").read(int.from_bytes(length, "big"))
                 if not os.fork():  # the process that waits for the command, while the server accepts the next client
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -118,16 +138,26 @@ def wait(client: socket.socket, command: int) -> None:
         client.sendall(code.to_bytes(8, "big", signed=True))
 
 
-def run(arguments: list[str], folder: str, environment: dict[str, str], files: list[int]) -> int:
+def run(arguments: list[str], folder: str, environment: dict[str, str], numbers: list[int], files: list[int]) -> int:
     """Runs a command in this process; returns its exit status."""
-    for number, file in enumerate(files):
+    apart = [fcntl.fcntl(file, fcntl.F_DUPFD, 1000) for file in files]  # from the numbers that they get
+    for file in files:
+        os.close(file)
+    for number, file in zip(numbers, apart, strict=True):
         os.dup2(file, number)
         os.close(file)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = ""
-    sys.path[1:1] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    set_folders(environment)
+    options = []
+    while arguments[0][0] == "-" and arguments[0] not in ("-m", "-c", "-"):
+        options.append(arguments.pop(0))
+    if "-I" in options:  # isolated
+        del sys.path[0]
+    else:
+        first = "" if arguments[0] in ("-m", "-c", "-") else str(Path(arguments[0]).parent)
+        sys.path[:1] = [first, *(path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path)]
     status = 0
     try:
         execute(arguments)
@@ -139,9 +169,19 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
         traceback.print_exc()
         status = 1
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
     return status
+
+
+def set_folders(environment: Mapping[str, str]) -> None:
+    """Tells libraries that are imported already the folders that they read from the environment."""
+    tempfile.tempdir = None
+    for name in FOLDERS:
+        for module in list(sys.modules.values()):
+            if name in environment and (before := getattr(module, "__dict__", {}).get(name)):
+                setattr(module, name, type(before)(environment[name]))
 
 
 def execute(arguments: list[str]) -> None:
@@ -155,9 +195,8 @@ def execute(arguments: list[str]) -> None:
         exec(compile(rest[0] if kind == "-c" else sys.stdin.read(), "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.argv = arguments
-        sys.path[0] = str(Path(kind).parent)
         runpy.run_path(kind, run_name="__main__")
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -1,7 +1,6 @@
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -62,12 +61,12 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.002)
 
 
-def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(tmp_path):
+def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(warm_python, tmp_path):
     release, count = tmp_path / "release", 60
     write_release(release, ["00.zip"] * count)
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     options = ["--shard-rows", "1"]
-    command = [sys.executable, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
+    command = [warm_python, "-m", "dataset_script.convert", str(release), "--out", str(broken), *options]
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         wait_for(broken / ".build" / f"train-0000{shard}.json", process)

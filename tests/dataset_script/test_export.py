@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -92,9 +91,9 @@ def test_a_converted_release_is_exported_with_its_image_files(release, tmp_path)
     assert Image.open(io.BytesIO(found[0]["png"])).size == (512, 512)
 
 
-def test_a_killed_export_leaves_no_partial_tar_and_completes(split_dataset_dir, exported, tmp_path):
+def test_a_killed_export_leaves_no_partial_tar_and_completes(warm_python, split_dataset_dir, exported, tmp_path):
     out = tmp_path / "tars"
-    command = [sys.executable, "-m", "dataset_script.export", str(split_dataset_dir), "--out", str(out)]
+    command = [warm_python, "-m", "dataset_script.export", str(split_dataset_dir), "--out", str(out)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while not list(out.glob("*.tar")) and process.poll() is None and time.monotonic() < end:

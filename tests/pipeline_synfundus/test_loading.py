@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,8 @@ for folder in (source, copy):
     pipe.save_pretrained(copy)
 pipe = type(pipe).from_pretrained(copy, trust_remote_code=True)  # by the class of the folder
 images.append(pipe([condition] * 2, generator=[1, 2], num_inference_steps=2, output_type="np"))
-edited = pipe(condition, image=(images[-1].images[0] * 255).astype("uint8"), inversion=True, output_type="np").images
+photograph = (images[-1].images[0] * 255).astype("uint8")
+edited = pipe(condition, image=photograph, inversion=True, num_inference_steps=2, output_type="np").images
 assert np.isfinite(edited).all()
 try:
     pipe({"dr_grad": 3})
@@ -60,20 +60,20 @@ def generate(pipeline: DiffusionPipeline) -> np.ndarray:
     return pipeline([CONDITION] * 2, generator=[1, 2], num_inference_steps=2, output_type="np").images
 
 
-def load_as_a_stranger(source: Path, scratch: Path) -> np.ndarray:
+def load_as_a_stranger(python: Path, source: Path, scratch: Path) -> np.ndarray:
     """Images of `source` and, twice, of the copy that it saves, made where the package is not importable."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["HF_MODULES_CACHE"] = str(scratch / "modules")
-    command = [sys.executable, "-P", "-c", STRANGER, str(source), str(scratch / "copy"), str(scratch / "images.npy")]
+    command = [python, "-c", STRANGER, str(source), str(scratch / "copy"), str(scratch / "images.npy")]
     done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return np.load(scratch / "images.npy")
 
 
 def test_the_folder_loads_and_saves_where_the_package_is_not_installed(
-    tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
+    torch_python: Path, tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
 ) -> None:
-    images = load_as_a_stranger(tiny_pipeline_dir, tmp_path)
+    images = load_as_a_stranger(torch_python, tiny_pipeline_dir, tmp_path)
     expected = generate(tiny_pipeline)
     assert np.abs(images[0] - expected).max() < 1e-5
     assert np.array_equal(images[0], images[1])
@@ -169,8 +169,8 @@ def test_code_of_a_folder_needs_trust(tiny_pipeline_dir: Path) -> None:
         DiffusionPipeline.from_pretrained(tiny_pipeline_dir)
 
 
-def test_the_bundled_weights_load_for_strangers_and_for_the_package(tmp_path: Path) -> None:
-    images = load_as_a_stranger(BUNDLED, tmp_path)
+def test_the_bundled_weights_load_for_strangers_and_for_the_package(torch_python: Path, tmp_path: Path) -> None:
+    images = load_as_a_stranger(torch_python, BUNDLED, tmp_path)
     assert images.shape[-3:] == (128, 128, 3)
     assert np.abs(images[0] - generate(SynFundusPipeline.from_pretrained())).max() < 1e-4
 

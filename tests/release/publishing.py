@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +33,11 @@ def clean_environment(hub: HubServer, cache: Path, token: str | None = TOKEN) ->
     return environment | ({"HF_TOKEN": token} if token else {})
 
 
-def run_push(hub: HubServer, cache: Path, *arguments: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:
+def run_push(
+    python: Path, hub: HubServer, cache: Path, *arguments: str, token: str | None = TOKEN
+) -> subprocess.CompletedProcess:
     """Runs `python -m release.push` for real."""
-    command = [sys.executable, "-m", "release.push", "--namespace", NAMESPACE, *map(str, arguments)]
+    command = [python, "-m", "release.push", "--namespace", NAMESPACE, *map(str, arguments)]
     environment = clean_environment(hub, cache, token)
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 

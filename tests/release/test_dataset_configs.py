@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,9 @@ print(json.dumps([len(index), len(rows), sizes, sum(rows["size"][:])]))
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A dataset on a Hub."""
+    """A dataset on a Hub, and the Python that reads it."""
 
+    python: Path
     hub: HubServer
     folder: BuildFolder
     work: Path
@@ -51,7 +51,7 @@ class Uploaded:
         before = self.hub.bytes_sent
         cache = self.work / f"cache-{len(list(self.work.iterdir()))}"
         done = subprocess.run(
-            [sys.executable, "-c", code, REPO, *arguments],
+            [self.python, "-c", code, REPO, *arguments],
             cwd=self.work,
             env=clean_environment(self.hub, cache),
             capture_output=True,
@@ -67,7 +67,7 @@ class Uploaded:
 
 
 @pytest.fixture(scope="module")
-def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
+def uploaded(torch_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
     """2,100 rows of noise in shards of 263 rows."""
     plan, out = load_plan(), tmp_path_factory.mktemp("configs")
     source = ReplaySource(np.random.default_rng(0).integers(0, 256, (64, 48, 48, 3), np.uint8))
@@ -81,7 +81,7 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
         api = HfApi(endpoint=hub.url, token=TOKEN)
         api.create_repo(REPO, repo_type="dataset")
         api.upload_folder(repo_id=REPO, repo_type="dataset", folder_path=folder.path, ignore_patterns=".build/*")
-        yield Uploaded(hub, folder, out / "work")
+        yield Uploaded(torch_python, hub, folder, out / "work")
         close_session()
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -179,7 +180,10 @@ def test_a_link_to_a_parent_folder_does_not_repeat_its_files(model: Folder) -> N
     assert model.files() == before
 
 
-def test_a_model_must_load_in_a_clean_process(model: Folder) -> None:
+def test_a_model_must_load_in_a_clean_process(
+    torch_python: Path, model: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(torch_python))
     (model.path / "labels.py").unlink()  # in this process, the clone's own would be found
     with pytest.raises(ReleaseError, match=r"does not load in a clean process.*labels"):
         check_folder(model)

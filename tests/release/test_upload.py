@@ -1,7 +1,6 @@
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -212,9 +211,9 @@ upload.upload(HfApi(), upload.Target("dataset", "lab/eyes", contents), "Eyes")
 
 
 def test_a_push_that_was_killed_goes_on_where_the_hub_stands(
-    hub: HubServer, api: HfApi, target: Target, tmp_path: Path
+    torch_python: Path, hub: HubServer, api: HfApi, target: Target, tmp_path: Path
 ) -> None:
-    script = [sys.executable, "-c", KILLED.format(folder=str(tmp_path / "folder"))]
+    script = [torch_python, "-c", KILLED.format(folder=str(tmp_path / "folder"))]
     environment = clean_environment(hub, tmp_path / "cache")
     hub.faults.add(Fault("POST .*commit", times=-1, after=1, status=503, headers={"Retry-After": "60"}))
     with subprocess.Popen(script, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:

@@ -45,7 +45,7 @@ def address(server: Server) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(torch_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Space, served by a process of its own in another folder, with a tiny random model."""
     folder = tmp_path_factory.mktemp("space")
     environment = os.environ | {
@@ -57,7 +57,7 @@ def server(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
-    command = [sys.executable, str(SPACE / "app.py")]
+    command = [torch_python, str(SPACE / "app.py")]
     log = folder / "log.txt"
     with (
         log.open("w") as output,

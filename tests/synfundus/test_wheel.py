@@ -34,9 +34,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(python: Path, installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(installed), "HF_DATASETS_CACHE": str(folder / "cache")}
-    command = [installed / "bin" / "synfundus", *arguments]
+    command = [python, installed / "bin" / "synfundus", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -59,10 +59,10 @@ def test_the_wheel_states_both_licences(wheel: Path) -> None:
 
 
 def test_the_installed_command_generates_a_dataset_with_workers_outside_a_clone(
-    installed: Path, tmp_path: Path
+    warm_python: Path, installed: Path, tmp_path: Path
 ) -> None:
     size = ["--num-rows", "2", "--num-inference-steps", "1", "--workers", "2"]
-    done = run(installed, tmp_path, "generate", *size, "--out", "few")
+    done = run(warm_python, installed, tmp_path, "generate", *size, "--out", "few")
     assert done.returncode == 0, done.stderr
     assert sum(len(split) for split in load_dataset(str(tmp_path / "few")).values()) == 2
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,17 +108,17 @@ def test_the_report_counts_every_value_of_every_label() -> None:
     assert lines["left"] == ["out:", "1,", "the", "first:", "b:", "gone"]
 
 
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training.harmonize", *arguments]
+def run_command(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [python, "-m", "training.harmonize", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
 
 
-def test_the_command_prints_the_report_and_leaves_it_as_json(tmp_path: Path) -> None:
+def test_the_command_prints_the_report_and_leaves_it_as_json(warm_python: Path, tmp_path: Path) -> None:
     source_folders.write_hygd(tmp_path / "hygd")
     source_folders.write_palm(tmp_path / "palm")
     out = tmp_path / "new" / "out"
     sets = [f"--set=hygd={tmp_path / 'hygd'}", f"--set=palm={tmp_path / 'palm'}"]
-    done = run_command(*sets, f"--out={out}")
+    done = run_command(warm_python, *sets, f"--out={out}")
     assert done.returncode == 0, done.stderr
     report = json.loads((out / "report.json").read_text())
     assert report["labels"]["is_pm"] == {"0": 3, "1": 2, "-1": 3}
@@ -130,8 +129,8 @@ def test_the_command_prints_the_report_and_leaves_it_as_json(tmp_path: Path) -> 
     assert "- PALM, iChallenge-PM" in readme
 
 
-def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
-    done = run_command("--set", f"hygd={tmp_path / 'nowhere'}", "--out", str(tmp_path / "out"))
+def test_the_command_refuses_in_one_line(warm_python: Path, tmp_path: Path) -> None:
+    done = run_command(warm_python, "--set", f"hygd={tmp_path / 'nowhere'}", "--out", str(tmp_path / "out"))
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: hygd: {tmp_path / 'nowhere'} is not a folder; give the one with Labels.csv")
     assert done.stderr.count("\n") == 1

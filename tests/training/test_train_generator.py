@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -239,7 +238,7 @@ def test_two_processes_are_two_halves_of_one_batch(warm_python: Path, tmp_path: 
         write_config(folder, images=320, accumulation_steps=parts, sample_images=10**6)
     train(load_config(folders[0] / "config.yaml"))
     # What `accelerate launch` runs for several devices; without a GPU accelerate itself needs MPI for that.
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    launcher = [warm_python, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
     launched = [*launcher, *command(folders[1] / "config.yaml", warm_python)]
     done = subprocess.run(launched, env=environment, capture_output=True, text=True, timeout=300)
@@ -261,7 +260,7 @@ def test_a_finished_run_ends_on_every_node_without_a_common_disk(
         config = (begun / "config.yaml").read_text().replace(str(begun), str(tmp_path / node))
         (tmp_path / node / "config.yaml").write_text(config)
     shutil.copytree(begun / "run", tmp_path / "0" / "run")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    launcher = [warm_python, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
     node = f"LOCAL_RANK=0 exec {' '.join(command(tmp_path / '$RANK' / 'config.yaml', warm_python))}"
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launcher, "sh", "-c", node], env=environment, capture_output=True, text=True, timeout=100)

@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("light_build.py")
 
 
-def start(out: Path, workers: int = 1, pause: float = 0.0, killed: Path | str = "", **options) -> subprocess.Popen:
-    command = [sys.executable, str(SCRIPT), str(out), str(workers), str(pause), str(killed)]
+def start(
+    python: Path | str, out: Path, workers: int = 1, pause: float = 0.0, killed: Path | str = "", **options
+) -> subprocess.Popen:
+    command = [python, str(SCRIPT), str(out), str(workers), str(pause), str(killed)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, **options)
 
@@ -62,13 +64,13 @@ def assert_same(folder: Path, unbroken: Path) -> None:
         assert (folder / ".build" / name).read_text() == (unbroken / ".build" / name).read_text()
 
 
-def test_a_build_killed_repeatedly_completes_the_same_dataset(tmp_path, unbroken):
+def test_a_build_killed_repeatedly_completes_the_same_dataset(warm_python, tmp_path, unbroken):
     """The build is killed at a random moment after each complete shard."""
     out, chance = tmp_path / "dataset", random.Random(0)
     kills = 0
     while True:
         complete = len(list((out / ".build").glob("train-*.json"))) if out.exists() else 0
-        process = start(out, pause=0.05)
+        process = start(warm_python, out, pause=0.05)
         while process.poll() is None and len(list((out / ".build").glob("train-*.json"))) <= complete:
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.15))
@@ -84,18 +86,18 @@ def test_a_build_killed_repeatedly_completes_the_same_dataset(tmp_path, unbroken
     assert_same(out, unbroken)
 
 
-def test_two_builds_at_once_make_one_dataset(tmp_path, unbroken):
+def test_two_builds_at_once_make_one_dataset(warm_python, tmp_path, unbroken):
     out = tmp_path / "dataset"
-    processes = [start(out, pause=0.05) for _ in range(2)]
+    processes = [start(warm_python, out, pause=0.05) for _ in range(2)]
     for process in processes:
         assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
     assert_same(out, unbroken)
 
 
-def test_when_a_worker_is_killed_the_others_make_its_shard(tmp_path, unbroken):
+def test_when_a_worker_is_killed_the_others_make_its_shard(warm_python, tmp_path, unbroken):
     out, killed = tmp_path / "dataset", tmp_path / "killed"
-    process = start(out, workers=2, pause=0.02, killed=killed)
+    process = start(warm_python, out, workers=2, pause=0.02, killed=killed)
     assert process.communicate(timeout=90)[1] == ""
     assert process.returncode == 0
     assert killed.exists()
@@ -104,7 +106,7 @@ def test_when_a_worker_is_killed_the_others_make_its_shard(tmp_path, unbroken):
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     out = tmp_path / "dataset"
-    process = start(out, workers=2, pause=0.4)
+    process = start(sys.executable, out, workers=2, pause=0.4)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         process.kill()
@@ -136,7 +138,7 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, unbroken):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (whole // 2, whole // 2))
 
-    process = start(out, preexec_fn=limit)
+    process = start(sys.executable, out, preexec_fn=limit)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "File too large" in errors

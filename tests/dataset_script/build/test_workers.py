@@ -2,6 +2,7 @@
 
 import io
 import os
+from multiprocessing import spawn
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def pixels(folder) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(image["bytes"])), float) for image in images])
 
 
-def test_two_workers_make_the_dataset_of_one(dataset_dir, build_arguments, tmp_path):
+def test_two_workers_make_the_dataset_of_one(dataset_dir, build_arguments, warm_python, monkeypatch, tmp_path):
+    monkeypatch.setattr(spawn, "_python_exe", os.fsencode(warm_python))
     out = tmp_path / "synfundus-1m"
     assert main([*build_arguments, "--out", str(out), "--workers", "2", "--device", "cpu"]) == 0
     assert np.abs(pixels(out) - pixels(dataset_dir)).max() <= 1

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,7 +30,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Item]]:
 class Server:
     """The study's server, in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, python: Path, folder: Path) -> None:
+        self.python = python
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
@@ -39,7 +39,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "evaluation.reader_study", "serve"]
+        command = [self.python, "-m", "evaluation.reader_study", "serve"]
         self.process = subprocess.Popen(
             [*command, "--study", str(self.folder), "--port", str(self.port)],
             cwd=ROOT,
@@ -61,8 +61,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(study: tuple[Path, list[Item]]) -> Iterator[Server]:
-    running = Server(study[0])
+def server(warm_python: Path, study: tuple[Path, list[Item]]) -> Iterator[Server]:
+    running = Server(warm_python, study[0])
     yield running
     running.kill()
 

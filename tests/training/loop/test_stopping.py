@@ -15,9 +15,11 @@ from training.loop.stopping import StopSignals, TrainingStopped
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
-def start(folder: Path, python: Path, *launcher: str, **variables: str) -> subprocess.Popen:
+def start(
+    folder: Path, python: Path, *launcher: str, launched_by: Path | None = None, **variables: str
+) -> subprocess.Popen:
     """Starts a long run and returns when it trains."""
-    launched = [sys.executable, *launcher, "--no-python"] if launcher else []
+    launched = [launched_by or python, *launcher, "--no-python"] if launcher else []
     command = [*launched, str(python), "-m", "tests.training.loop.tiny", str(folder), "0.01"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | variables
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
@@ -55,7 +57,7 @@ def test_two_processes_agree_on_the_step_they_stop_at(warm_python: Path, tmp_pat
 
 
 def test_a_signal_to_one_process_stops_both(warm_python: Path, tmp_path: Path) -> None:
-    process = start(tmp_path, warm_python, *LAUNCHER)
+    process = start(tmp_path, warm_python, *LAUNCHER, launched_by=Path(sys.executable))
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(workers[-1]), signal.SIGTERM)
     _, errors = process.communicate(timeout=100)
