@@ -164,7 +164,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 def test_after_an_interrupt_and_a_kill_the_command_completes_the_same_dataset(tiny_pipeline_dir, warm_python, tmp_path):
-    options = ["--num-rows", "18", "--shard-rows", "3", "--num-inference-steps", "40", "--model", tiny_pipeline_dir]
+    options = ["--num-rows", "18", "--shard-rows", "3", "--num-inference-steps", "16", "--model", tiny_pipeline_dir]
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     command = [warm_python, "-m", "dataset_script.generate", *options, "--out"]
     for shard, stop in ((0, signal.SIGINT), (2, signal.SIGKILL)):

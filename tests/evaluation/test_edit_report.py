@@ -1,6 +1,7 @@
 """The report on edits, with phantoms that are edited by drawing them again and with a small pipeline."""
 
 import csv
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,17 @@ from tests.phantom import draw_phantom, write_phantom_dataset
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 ADD, REMOVE = Change("is_amd", 0, 1), Change("is_amd", 1, 0)
-SIZE = 64
-TRAINING = draw_photographs(200, SIZE, 1, ("is_amd", "is_rvo"))
+SIZE = 32
+
+
+@functools.cache
+def training() -> Photographs:
+    return draw_photographs(200, SIZE, 1, ("is_amd", "is_rvo"))
 
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
-    return train_judge(TRAINING, tmp_path_factory.mktemp("cache"), "resnet", Schedule(1600, learning_rate=2e-3))
+    return train_judge(training(), tmp_path_factory.mktemp("cache"), "resnet", Schedule(1600, learning_rate=2e-3))
 
 
 def draw_eyes(count: int, amd: int, rvo: int = 0) -> np.ndarray:
@@ -44,7 +49,7 @@ def originals(judge: Judge, change: Change, count: int = 20) -> Originals:
         Photographs(draw_eyes(count, change.before), photographs.codes, *fields),
         change,
         judge,
-        measurable_questions(answers(TRAINING.codes)),
+        measurable_questions(answers(training().codes)),
     )
 
 
@@ -69,7 +74,7 @@ def test_a_perfect_edit_changes_the_requested_label_more_than_others(change: Cha
 def test_a_change_of_another_finding_and_of_the_eye_is_seen(judge: Judge) -> None:
     clean = values(measure_effect(originals(judge, ADD), draw_eyes(20, 1), 0))
     careless = values(measure_effect(originals(judge, ADD), draw_eyes(20, 1, rvo=1), 0))
-    moved = values(measure_effect(originals(judge, ADD), np.roll(draw_eyes(20, 1), 6, axis=2), 0))
+    moved = values(measure_effect(originals(judge, ADD), np.roll(draw_eyes(20, 1), 3, axis=2), 0))
     assert careless[1] > clean[1]
     assert moved[2] < clean[2] and moved[3] > clean[3] + 5 and moved[4] < clean[4]
 
