@@ -108,7 +108,7 @@ def test_findings_become_pictures_with_live_previews_labels_and_a_link(page: Pag
     expect(page.locator("input[name=is_dme][value='1']")).to_be_checked()
     choose(page, "is_gc", -1)
     set_number(page, "number input for Images", 2)
-    set_number(page, "number input for Denoising steps", 50)
+    set_number(page, "number input for Denoising steps", 30)
     set_number(page, "Seed of the first image", 7)
     page.evaluate(WATCH)
     page.click("#generate-start")
@@ -320,11 +320,14 @@ def test_a_photograph_is_edited_compared_and_downloaded(page: Page, inspect: Any
 
 
 @on_both
-def test_a_picture_without_a_fundus_and_a_file_that_is_too_large_get_a_clear_answer(page: Page, inspect: Any) -> None:
+def test_a_picture_without_a_fundus_and_a_file_that_is_too_large_get_a_clear_answer(
+    page: Page, inspect: Any, tmp_path: Path
+) -> None:
     open_tab(page, "Your photograph")
     said = page.locator("#photograph [role=status]")
     upload = page.locator("#photograph input[data-source=file]")
-    upload.set_input_files({"name": "big.png", "mimeType": "image/png", "buffer": b"0" * 20_000_001})
+    (tmp_path / "big.png").write_bytes(b"0" * 20_000_001)
+    upload.set_input_files(tmp_path / "big.png")
     expect(said).to_contain_text("The file is too large: 20.0 MB. The limit is 20 MB.")
     buffer = io.BytesIO()
     Image.new("RGB", (60, 40), (40, 90, 200)).save(buffer, "PNG")
