@@ -108,7 +108,7 @@ def test_findings_become_pictures_with_live_previews_labels_and_a_link(page: Pag
     expect(page.locator("input[name=is_dme][value='1']")).to_be_checked()
     choose(page, "is_gc", -1)
     set_number(page, "number input for Images", 2)
-    set_number(page, "number input for Denoising steps", 30)
+    set_number(page, "number input for Denoising steps", 50)
     set_number(page, "Seed of the first image", 7)
     page.evaluate(WATCH)
     page.click("#generate-start")
