@@ -39,7 +39,7 @@ UNET = {
 
 
 def write_config(folder: Path, **optimizer: float) -> Path:
-    """A configuration for the phantom photographs in `folder`/data, on 8x8 pixels."""
+    """A configuration for the phantom photographs in `folder`/data, on 8x8 pixels; Muon, as in the presets."""
     values = {
         "output_dir": str(folder / "run"),
         "resolution": SIDE,
@@ -49,6 +49,7 @@ def write_config(folder: Path, **optimizer: float) -> Path:
             "degraded_share": 0.0,
             "num_inference_steps": 2,
             "optimizer": {"images": 640, "batch_size": 16, "learning_rate": 2e-3, "checkpoint_images": 10**6}
+            | {"algorithm": "muon"}
             | optimizer,
         },
     }
