@@ -117,7 +117,7 @@ def test_parts_are_clipped_apart(tmp_path: Path) -> None:
     for apart in ((), ("judge",)):
         trainer = make_trainer(tmp_path / "-".join(apart), Line(), apart, gradient_clip=1.0)
         gradients = {}
-        trainer.step._optimizer.step = lambda gradients=gradients, trainer=trainer: gradients.update(
+        trainer.step._optimizers[0].step = lambda gradients=gradients, trainer=trainer: gradients.update(
             {name: p.grad.clone() for name, p in trainer.state.parameters.items()}
         )
         logged = trainer.step(0).losses
@@ -133,7 +133,7 @@ def test_the_average_does_not_depend_on_the_batch_size(tmp_path: Path) -> None:
     for size in (4, 8):
         trainer = make_trainer(tmp_path / str(size), Line(), batch_size=size, ema_half_life_images=20, images=2000)
         (parameter, *_), (average, *_) = trainer.state.parameters.values(), trainer.state.averages.tensors
-        trainer.step._optimizer.step = lambda p=parameter, size=size: p.data.add_(size)
+        trainer.step._optimizers[0].step = lambda p=parameter, size=size: p.data.add_(size)
         while trainer.state.images_seen < 2000:
             trainer.step(0)
         averages.append(float(parameter.detach() - average))
