@@ -230,7 +230,12 @@ def parse_settings() -> AdaptationSettings:
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{text} (%(default)s)"
         )
-    parser.add_argument("--mixed-precision", choices=("no", "bf16"), default="no", help="bf16 for a GPU (%(default)s)")
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("no", "bf16"),
+        default="no",
+        help="bf16 where the device has units for it (%(default)s)",
+    )
     given = vars(parser.parse_args())
     source = DataConfig(
         given.pop("photographs"),

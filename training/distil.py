@@ -166,7 +166,7 @@ def parse_settings() -> tuple[DistillationSettings, bool]:
     parser.add_argument("--preset", choices=PRESETS, default="cpu", help="size of the run (%(default)s)")
     for name, kind, text in (
         ("steps", int, "evaluations per image of the student, 1 to 4 (4)"),
-        ("teacher_steps", int, "guided steps of the teacher for the same way (8)"),
+        ("teacher_steps", int, "guided steps of the teacher for the same way (12)"),
         ("guidance_scale", float, "guidance scale of the teacher (the generator's default)"),
         ("images", int, "images sampled in training (the preset's)"),
         ("batch_size", int, "images per optimizer step (the preset's)"),
@@ -174,7 +174,9 @@ def parse_settings() -> tuple[DistillationSettings, bool]:
         ("seed", int, "seed of everything random (0)"),
     ):
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
-    parser.add_argument("--mixed-precision", choices=("no", "bf16"), help="bf16 for a GPU (the preset's)")
+    parser.add_argument(
+        "--mixed-precision", choices=("no", "bf16"), help="bf16 where the device has units for it (the preset's)"
+    )
     parser.add_argument("--log-with", nargs="+", choices=LOGGERS, help="loggers in addition to log.jsonl")
     parser.add_argument(
         "--finish", action="store_true", help="make the pipeline from the newest checkpoint, without more training"

