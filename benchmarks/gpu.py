@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import shlex
 import sys
 import time
@@ -37,6 +36,7 @@ from synfundus.cores import available_cores
 from synfundus.files import write_text
 from training.configuration.presets import PRESETS
 
+from .dataset_memory import peak_memory
 from .scale_rates import build_pipeline, machine_name
 
 # The ways to run the pipeline, and the mode of `torch.compile`; None runs without it.
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rate = options.batch_size / seconds
         difference = np.abs(pixels.astype(int) - reference).max()
         share = rate * flops / peak
-        rows.append(f"| {name} | {rate:.3g} | {share:.1%} | {difference} | {peak_memory(options.device):.1f} |")
+        rows.append(f"| {name} | {rate:.3g} | {share:.1%} | {difference} | {peak_gib(options.device):.1f} |")
         parts[name] = time_of_parts(pipeline, decode, seconds, options)
         del pipeline, sample, decode
     text = report(options, peak, rows, parts, encoding)
@@ -83,11 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_text(options.out, text)
 
 
-def peak_memory(device: str) -> float:
+def peak_gib(device: str) -> float:
     """Returns the peak memory in GiB: of the device or, on a CPU, of this process since its start."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return (torch.cuda.max_memory_allocated() if device.startswith("cuda") else peak_memory()) / 2**30
 
 
 def make_sample(pipeline: SynFundusPipeline, variant: str, options: argparse.Namespace) -> tuple[Sample, Decode]:
@@ -141,12 +139,12 @@ def flops_per_image(pipeline: SynFundusPipeline, options: argparse.Namespace) ->
         pipeline.unet(sample, timestep, class_labels=embeddings)
     with FlopCounterMode(display=False) as decoder:
         pipeline.decode_latents(sample)
-    return evaluations(options) * unet.get_total_flops() + decoder.get_total_flops()
+    return options.num_inference_steps * passes(options) * unet.get_total_flops() + decoder.get_total_flops()
 
 
-def evaluations(options: argparse.Namespace) -> int:
-    """Returns the evaluations of the UNet for an image: two per step with guidance."""
-    return options.num_inference_steps * (1 if options.guidance_scale == 1 else 2)
+def passes(options: argparse.Namespace) -> int:
+    """Returns the evaluations of the UNet for an image in a step: two with guidance."""
+    return 1 if options.guidance_scale == 1 else 2
 
 
 def matmul_rate(device: str, dtype: torch.dtype) -> float:
@@ -174,8 +172,7 @@ def time_of_parts(
         whole: seconds of a batch; what the parts do not explain is the rest: conditions, noise, the scheduler.
         options: the command line.
     """
-    together = options.batch_size * evaluations(options) // options.num_inference_steps
-    sample, timestep, embeddings = unet_inputs(pipeline, together)
+    sample, timestep, embeddings = unet_inputs(pipeline, passes(options) * options.batch_size)
     evaluate = unet_evaluator(pipeline.unet, pipeline.cpu_backend)
     latents = sample[: options.batch_size].clone()
     pixels = decode(latents).clone()
@@ -244,8 +241,8 @@ def report(
         f"# {machine_name(options.device)}",
         "",
         f"`{options.command}`, torch {version('torch')}. The preset `{options.preset}`: {options.resolution} pixels, "
-        f"{evaluations(options)} evaluations of the UNet, batches of {options.batch_size}, {options.dtype}. The "
-        f"roofline is a matrix product: {peak / 1e12:.3g} TFLOP/s.",
+        f"{options.num_inference_steps * passes(options)} evaluations of the UNet, batches of {options.batch_size}, "
+        f"{options.dtype}. The roofline is a matrix product: {peak / 1e12:.3g} TFLOP/s.",
         "",
         "| way | images/s | share of the roofline | largest difference, of 255 | peak memory, GiB |",
         "| --- | ---: | ---: | ---: | ---: |",

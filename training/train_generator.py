@@ -24,7 +24,7 @@ from training.command_line.stage import run_stage
 from training.configuration.config import OptimizerConfig, TrainingConfig
 from training.configuration.fingerprint import make_fingerprint, weights_digest
 from training.configuration.networks import build_models, load_autoencoder
-from training.data.examples import fundus_encoder
+from training.data.examples import LatentEncoder, fundus_encoder
 from training.data.generator_data import GeneratorData, load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
@@ -88,10 +88,12 @@ class _GeneratorRun:
         unet, encoder = build_models(config)
         self._inputs: dict[str, Any] = {"objective": FlowMatchingLoss.__name__}
         self._autoencoder: dict[str, Any] = {}
+        self._encoder: LatentEncoder | None = None
         if vae is not None:
             vae.to(self.accelerator.device)
+            self._encoder = fundus_encoder(vae)
             # The weights depend on the latents alone: the decoder may be trained further meanwhile.
-            self._inputs["encoder_sha256"] = fundus_encoder(vae).digest
+            self._inputs["encoder_sha256"] = self._encoder.digest
             self._autoencoder["autoencoder_sha256"] = weights_digest(vae)
         if stage.pretrained is not None:
             self._inputs["pretrained_sha256"] = [weights_digest(unet), weights_digest(encoder)]
@@ -121,9 +123,8 @@ class _GeneratorRun:
         config, pipeline, accelerator = self.config, self.pipeline, self.accelerator
         output = Path(config.output_dir)
         (output / name).mkdir(parents=True, exist_ok=True)
-        encoder = fundus_encoder(pipeline.vae) if pipeline.vae is not None else None
         with one_process_at_a_time(accelerator, output / "cache"):
-            data = load_data(config, encoder, resolution)
+            data = load_data(config, self._encoder, resolution)
         shift = config.generator.timestep_shift if resolution == config.resolution else 1.0
         loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, data.training, config.generator, shift)
         side = resolution // pipeline.vae.config.patch_size if pipeline.vae is not None else resolution

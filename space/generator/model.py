@@ -125,7 +125,8 @@ def load_model(model: ModelName) -> Model:
         folder = (
             Path(name) if local else Path(snapshot_download(name, revision=model.revision, allow_patterns=patterns))
         )
-        dtype = torch.float32 if torch.cuda.is_available() else fastest_dtype(default_backend())
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = fastest_dtype(default_backend()) if device == "cpu" else torch.float32
         if model.trust_remote_code:
             pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True, dtype=dtype)
         else:
@@ -136,7 +137,7 @@ def load_model(model: ModelName) -> Model:
             f"The model {name!r} could not be loaded. {type(error).__name__}: {error}. "
             f"Set {MODEL} to the folder or the Hub id of a SynFundus pipeline."
         ) from error
-    pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     height, width = _image_size(pipeline)
     if local:

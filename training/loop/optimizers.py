@@ -70,10 +70,10 @@ def make_optimizers(
     """
     rate, decay = config.learning_rate, config.weight_decay
     with_muon = config.algorithm == "muon"
-    matrices = [name for name, parameter in parameters.items() if with_muon and _is_hidden(name, parameter)]
+    hidden = {name: with_muon and _is_hidden(name, parameter) for name, parameter in parameters.items()}
+    matrices, others = ([name for name in parameters if hidden[name] is kind] for kind in (True, False))
     if with_muon and not matrices:
         raise ConfigError("optimizer.algorithm is 'muon', which trains UNets, but this network has no blocks of a UNet")
-    others = [name for name in parameters if name not in set(matrices)]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters.values())
     made: list[tuple[torch.optim.Optimizer, list[str]]] = []
     if others:
