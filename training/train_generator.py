@@ -99,7 +99,7 @@ class _GeneratorRun:
             self._inputs["pretrained_sha256"] = [weights_digest(unet), weights_digest(encoder)]
         if config.compile:
             unet.compile()
-        scheduler = make_scheduler(stage.timestep_shift)
+        scheduler = make_scheduler(stage.scheduler_shift)
         self.pipeline = SynFundusPipeline(unet, encoder, scheduler, vae, **stage.sampling_defaults)
         self.pipeline.cpu_backend = "torch"  # compiling weights that change with every grid would take longer
         cache = output / "cache"
@@ -109,8 +109,10 @@ class _GeneratorRun:
     def made_from(self, images_seen: int) -> dict[str, Any]:
         """Everything that the finished pipeline depends on."""
         shaped = make_fingerprint(self.config, "generator", **self._inputs)
-        length = {"images_seen": images_seen, "cooldown_images": self.config.generator.optimizer.cooldown_images}
-        return shaped | self._autoencoder | self.config.generator.sampling_defaults | length
+        stage = self.config.generator
+        length = {"images_seen": images_seen, "cooldown_images": stage.optimizer.cooldown_images}
+        sampling = stage.sampling_defaults | {"sampling_shift": stage.scheduler_shift}
+        return shaped | self._autoencoder | sampling | length
 
     def train_stage(self, name: str, optimizer: OptimizerConfig, resolution: int) -> tuple[GeneratorData, int]:
         """Trains the UNet and the condition encoder at one resolution.
@@ -125,8 +127,11 @@ class _GeneratorRun:
         (output / name).mkdir(parents=True, exist_ok=True)
         with one_process_at_a_time(accelerator, output / "cache"):
             data = load_data(config, self._encoder, resolution)
-        shift = config.generator.timestep_shift if resolution == config.resolution else 1.0
-        loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, data.training, config.generator, shift)
+        full = resolution == config.resolution
+        shift = config.generator.timestep_shift if full else 1.0
+        sampling_shift = config.generator.scheduler_shift if full else 1.0
+        examples = data.training.on_device(accelerator.device)
+        loss = FlowMatchingLoss(pipeline.unet, pipeline.condition_encoder, examples, config.generator, shift)
         side = resolution // pipeline.vae.config.patch_size if pipeline.vae is not None else resolution
 
         def evaluate(path: Path) -> dict[str, float]:
@@ -137,7 +142,7 @@ class _GeneratorRun:
             return {"validation_loss": validation_loss(loss, data.validation, config.seed, accelerator)}
 
         pipeline.unet.register_to_config(sample_size=side)
-        pipeline.scheduler.register_to_config(flow_shift=shift)
+        pipeline.scheduler.register_to_config(flow_shift=sampling_shift)
         order = EpochOrder(np.arange(len(data.training.codes)), data.weights, config.seed)
         shaped_by = make_fingerprint(config, name, **self._inputs | {"photographs_sha256": data.digest})
         trainer = Trainer(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -128,6 +129,17 @@ def test_a_mirrored_eye_is_the_other_eye() -> None:
     mirrored, labels = examples.take(np.arange(2), np.array([True, True]))
     assert torch.equal(mirrored, straight.flip(-1))
     assert labels[:, -1].tolist() == [1, -1]
+
+
+def test_latents_on_a_device_are_taken_as_those_in_a_file() -> None:
+    latents = np.random.default_rng(0).standard_normal((3, 2, 4, 2, 2)).astype(np.float16)
+    in_file = Examples(latents, np.zeros((3, 16), dtype=np.int8), np.array(["a"] * 3), np.arange(3))
+    on_device = dataclasses.replace(in_file, values=torch.from_numpy(latents))
+    rows, flipped = np.array([2, 0]), np.array([True, False])
+    taken, labels = on_device.take(rows, flipped)
+    assert torch.equal(taken, torch.from_numpy(np.stack([latents[2, 1], latents[0, 0]])).float())
+    assert labels[:, -1].tolist() == [1, 0]
+    assert in_file.on_device(torch.device("cpu")) is in_file
 
 
 def test_killed_and_resumed_equals_unbroken(warm_python: Path, tmp_path: Path) -> None:

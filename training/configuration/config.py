@@ -20,6 +20,7 @@ from training.configuration.presets import PRESETS, expand_preset
 
 LOGGERS = ("tensorboard", "trackio")
 ALGORITHMS = ("adamw", "muon")
+TIMESTEP_SAMPLINGS = ("logit-normal", "uniform")
 
 
 class ConfigError(ValueError):
@@ -189,8 +190,10 @@ class GeneratorConfig:
         degraded_share: share of the training images shown with a synthetic loss of readability.
         smallest_native_share: photographs whose original side is less than this share of the resolution are left
             out, because enlarged photographs would teach the generator blur.
-        timestep_shift: shift of the times of training and sampling towards noise (Esser et al. 2024, eq. 23); 1
-            at half resolution.
+        timestep_sampling: distribution of the times of training before the shift: `logit-normal`, or `uniform`, which
+            spends more images on nearly pure noise, where the layout and most findings are decided.
+        timestep_shift: shift of the times of training towards noise (Esser et al. 2024, eq. 23); 1 at half resolution.
+        sampling_shift: the same of the sampling steps; None for that of training.
         rare_label_repeats: largest number of times that an image with a rare finding is shown per epoch.
         guidance_scale: guidance of the sample grids and default of the saved pipeline. If this or one of the next
             three fields is omitted, the default of `SynFundusPipeline` is used.
@@ -207,7 +210,9 @@ class GeneratorConfig:
     condition_dropout: float = 0.1
     degraded_share: float = 0.2
     smallest_native_share: float = 0.75
+    timestep_sampling: str = "logit-normal"
     timestep_shift: float = 1.0
+    sampling_shift: float | None = None
     rare_label_repeats: float = 12.0
     guidance_scale: float | None = None
     guidance_start: float | None = None
@@ -219,12 +224,22 @@ class GeneratorConfig:
             _check(0 <= getattr(self, name) < 1, f"generator.{name}", getattr(self, name), "in [0, 1)")
         share = self.smallest_native_share
         _check(0 <= share <= 1, "generator.smallest_native_share", share, "in [0, 1]")
+        times = self.timestep_sampling
+        allowed = " or ".join(TIMESTEP_SAMPLINGS)
+        _check(times in TIMESTEP_SAMPLINGS, "generator.timestep_sampling", times, allowed)
         _check(self.timestep_shift > 0, "generator.timestep_shift", self.timestep_shift, "positive")
+        positive = self.sampling_shift is None or self.sampling_shift > 0
+        _check(positive, "generator.sampling_shift", self.sampling_shift, "positive, or left out")
         _check(self.rare_label_repeats >= 1, "generator.rare_label_repeats", self.rare_label_repeats, "1 or more")
         start, end = self.guidance_start or 0.0, 1.0 if self.guidance_end is None else self.guidance_end
         _check(0 <= start <= end <= 1, "generator.guidance_start and guidance_end", (start, end), "in [0, 1], in order")
         steps = self.num_inference_steps
         _check(steps is None or steps > 0, "generator.num_inference_steps", steps, "1 or more, or left out")
+
+    @property
+    def scheduler_shift(self) -> float:
+        """The shift of the sampling steps."""
+        return self.timestep_shift if self.sampling_shift is None else self.sampling_shift
 
     @property
     def sampling_defaults(self) -> dict[str, Any]:

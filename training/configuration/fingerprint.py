@@ -39,6 +39,7 @@ MAY_CHANGE = (
     # how the finished pipeline samples by default
     "generator.guidance_*",
     "generator.num_inference_steps",
+    "generator.sampling_shift",
 )
 # The settings that each stage uses, in addition to those of the data and at the top of the file, and those that it
 # does not use among them. The stages are named like their folders.

@@ -59,7 +59,7 @@ class Examples:
 
     Attributes:
         values: uint8 images, shape (N, S, S, 3), or float16 latents of each image and of its mirror image, shape
-            (N, 2, C, h, w), in the scale of the autoencoder.
+            (N, 2, C, h, w), in the scale of the autoencoder; a tensor where they lie on a GPU.
         codes: int8 labels, shape (N, 16), -1 unknown.
         sources: strings, shape (N,): the set that each row comes from.
         source_rows: the row of the prepared photographs that each row shows, shape (N,).
@@ -67,7 +67,7 @@ class Examples:
         digest: SHA-256 of everything that the images depend on, in hexadecimal digits.
     """
 
-    values: np.ndarray | ImageRows
+    values: np.ndarray | ImageRows | torch.Tensor
     codes: np.ndarray
     sources: np.ndarray
     source_rows: np.ndarray
@@ -84,18 +84,32 @@ class Examples:
             flipped: booleans, shape (B,).
 
         Returns:
-            float32 tensor of shape (B, C, h, w) and int64 labels of shape (B, 16).
+            float32 tensor of shape (B, C, h, w), where the values lie, and int64 labels of shape (B, 16) on the CPU.
         """
         codes = self.codes[rows].astype(np.int64)
         side = codes[:, EYE_SIDE_INDEX]
         codes[:, EYE_SIDE_INDEX] = np.where(flipped & (side >= 0), 1 - side, side)
-        if isinstance(self.values, np.ndarray) and self.values.ndim == 5:
+        if isinstance(self.values, torch.Tensor):
+            inputs = self.values[torch.from_numpy(rows), torch.from_numpy(flipped.astype(int))].float()
+        elif isinstance(self.values, np.ndarray) and self.values.ndim == 5:
             inputs = torch.from_numpy(self.values[rows, flipped.astype(int)]).float()
         else:
             images = self.values[rows]
             images = np.where(flipped[:, None, None, None], images[:, :, ::-1], images)
             inputs = to_tensor(images)
         return inputs, torch.from_numpy(codes)
+
+    def on_device(self, device: torch.device) -> Examples:
+        """The same examples with their latents in a GPU's memory, if half of what is free there holds them.
+
+        A GPU trains a small network faster than random rows can be read from a file and sent to it.
+        """
+        latents = self.values
+        if device.type != "cuda" or not isinstance(latents, np.ndarray) or latents.ndim != 5:
+            return self
+        if latents.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+            return self
+        return dataclasses.replace(self, values=torch.from_numpy(np.array(latents)).to(device))
 
 
 def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, seed: int, cache_dir: Path) -> Examples:
@@ -202,6 +216,7 @@ def encode_examples(examples: Examples, encoder: LatentEncoder, cache_dir: Path)
     """
     path = cache_dir / f"latents-{_digest(examples.digest, encoder.digest)[:12]}.npy"
     images = examples.values
+    assert not isinstance(images, torch.Tensor)  # latents already
     shape = (len(examples.codes), 2, *encoder.encode(images[:1]).shape[1:])
 
     def encode(part: slice) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,13 +12,19 @@ from training.configuration.config import ConfigError, OptimizerConfig
 
 # The blocks of a diffusers UNet. Its first and last layers and the embeddings stay with AdamW, as the authors advise.
 _BLOCKS = ("down_blocks.", "mid_block.", "up_blocks.")
+# The authors' constants, as in torch.optim.Muon.
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
 
 
-class ConvolutionMuon(torch.optim.Muon):
+class ConvolutionMuon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024), for convolutions too: each is the matrix of its output channels by all else.
 
-    The update of a matrix is scaled to the size that AdamW's would have (Liu et al. 2025, arXiv 2502.16982, eq. 4), so
-    both take the same learning rate.
+    As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, which takes matrices alone, one after the other; here
+    those of one shape are orthogonalized together, because starting thousands of small kernels would take a GPU longer
+    than the forward pass. The update of a matrix is scaled to the size that AdamW's would have (Liu et al. 2025, arXiv
+    2502.16982, eq. 4), so both take the same learning rate.
 
     Args:
         parameters: weights of at least two dimensions, on their device.
@@ -27,30 +33,67 @@ class ConvolutionMuon(torch.optim.Muon):
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
-        self._weights = list(parameters)
-        self._matrices = [parameter.detach().flatten(1) for parameter in self._weights]
-        super().__init__(self._matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Takes a step with the gradients of the parameters."""
-        pairs = list(zip(self._weights, self._matrices, strict=True))
-        # A contiguous weight and its matrix share their memory; with the channels last they do not.
-        apart = [pair for pair in pairs if pair[0].data_ptr() != pair[1].data_ptr()]
-        for weight, matrix in apart:
-            matrix.copy_(weight.flatten(1))
-        for weight, matrix in pairs:
-            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        loss = super().step(closure)
-        for weight, matrix in apart:
-            weight.copy_(matrix.view_as(weight))
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not parameters:
+                continue
+            updates = self._updates(parameters)
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            for numbers in _of_one_shape(updates):
+                matrices = torch.stack([updates[number].flatten(1) for number in numbers])
+                chosen = [updates[number] for number in numbers]
+                for update, matrix in zip(chosen, _orthogonalize(matrices), strict=True):
+                    update.copy_(matrix.reshape(update.shape))  # keeps the layout of a channels-last convolution
+                torch._foreach_mul_(chosen, 0.2 * math.sqrt(max(matrices.shape[1:])))
+            torch._foreach_add_(parameters, updates, alpha=-group["lr"])
         return loss
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of the parameters."""
-        super().zero_grad(set_to_none=set_to_none)
-        for weight in self._weights:
-            weight.grad = None
+    def _updates(self, parameters: list[nn.Parameter]) -> list[torch.Tensor]:
+        """The gradients after Nesterov's momentum."""
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        return list(torch._foreach_lerp(gradients, momenta, MOMENTUM))
+
+
+def _of_one_shape(tensors: list[torch.Tensor]) -> list[list[int]]:
+    """The numbers of the tensors, in groups whose matrices have one shape."""
+    groups: dict[torch.Size, list[int]] = {}
+    for number, tensor in enumerate(tensors):
+        groups.setdefault(tensor.flatten(1).shape, []).append(number)
+    return list(groups.values())
+
+
+def _orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """Moves the singular values of each matrix towards 1, by the quintic Newton-Schulz iteration of the authors.
+
+    Args:
+        matrices: shape (N, R, C).
+
+    Returns:
+        bfloat16 tensor of the same shape; the singular values are about 0.5 to 1.5.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    result = (matrices.mT if tall else matrices).bfloat16()
+    # The spectral norm must be 1 at most.
+    result = result / torch.linalg.matrix_norm(result, keepdim=True).clamp(min=1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = result @ result.mT
+        result = torch.baddbmm(result, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), result, beta=a)
+    return result.mT if tall else result
 
 
 def make_optimizers(

@@ -48,6 +48,9 @@ def make_accelerator(config: RunSettings, folder: Path) -> Accelerator:
     if missing:
         raise ConfigError(f"log_with names {missing[0]}, which is not installed; pip install {missing[0]}")
     folder.mkdir(parents=True, exist_ok=True)
+    # cuDNN's attention gives gradients that are not finite on Hopper GPUs where logits are large and the sequence is
+    # 64 positions long (pytorch issue 196678); PyTorch's own kernels are as fast.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         log_with=config.log_with or None,

@@ -63,8 +63,15 @@ class TrainingState:
         state: dict[str, dict[str, torch.Tensor]] = {}
         for key, tensor in checkpoint.optimizer.items():
             name, kind = key.rsplit("/", 1)
-            state.setdefault(name, {})[kind] = tensor
+            state.setdefault(name, {})[kind] = _in_layout_of(self.parameters[name], tensor)
         for optimizer, names in self._named_optimizers:
             own = {number: state[name] for number, name in enumerate(names) if name in state}
             optimizer.load_state_dict(optimizer.state_dict() | {"state": own})
         self.images_seen = checkpoint.images_seen
+
+
+def _in_layout_of(parameter: nn.Parameter, tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in the parameter's memory layout (a checkpoint is contiguous): fused optimizers take no other."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, device=tensor.device, dtype=tensor.dtype).copy_(tensor)

@@ -24,6 +24,22 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
+def draw_noise(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Standard normal numbers on the device, a function of the generator's state there.
+
+    A GPU draws its own, other numbers: those of a CPU would take it as long as a small network's forward pass.
+
+    Args:
+        shape: shape of the result.
+        generator: a CPU generator.
+        device: where the numbers are drawn.
+    """
+    if device.type == "cpu":
+        return torch.randn(tuple(shape), generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.randn(tuple(shape), generator=torch.Generator(device).manual_seed(seed), device=device)
+
+
 @dataclass(frozen=True)
 class StepResult:
     """What one step gave; the same in every process but for the losses.

@@ -12,7 +12,7 @@ from pipeline_synfundus import FundusConditionEncoder
 from pipeline_synfundus.labels import UNKNOWN
 from training.configuration.config import GeneratorConfig
 from training.data.examples import Examples
-from training.loop.step import seeded_generator
+from training.loop.step import draw_noise, seeded_generator
 
 VALIDATION_BATCH = 32
 VALIDATION_ROWS = 256
@@ -40,14 +40,14 @@ def drop_labels(
 class FlowMatchingLoss(nn.Module):
     """Mean squared error of the predicted flow (rectified flow; Liu et al. 2023, Lipman et al. 2023).
 
-    The times are drawn from a logit-normal distribution and shifted towards noise (Esser et al. 2024, section 3.1 and
-    eq. 23).
+    The times are drawn from a logit-normal (Esser et al. 2024, section 3.1) or a uniform distribution and shifted
+    towards noise (eq. 23 there).
 
     Args:
         unet: predicts noise minus image from (1 - t) * image + t * noise.
         encoder: encodes the labels.
         examples: the training examples.
-        config: its dropout shares are used.
+        config: its dropout shares and its distribution of times are used.
         shift: shift of the times; 1 for none.
     """
 
@@ -73,6 +73,8 @@ class FlowMatchingLoss(nn.Module):
 
     def draw_times(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draws noise levels before the shift, in (0, 1), shape (count,)."""
+        if self.config.timestep_sampling == "uniform":
+            return torch.rand(count, generator=generator)
         return torch.randn(count, generator=generator).sigmoid()
 
     def errors(
@@ -87,7 +89,7 @@ class FlowMatchingLoss(nn.Module):
             generator: draws the noise.
         """
         device = self.unet.device
-        noise = torch.randn(inputs.shape, generator=generator).to(device)
+        noise = draw_noise(inputs.shape, generator, device)
         inputs, times = inputs.to(device), times.to(device)
         times = self.shift * times / (1 + (self.shift - 1) * times)
         level = times[:, None, None, None]

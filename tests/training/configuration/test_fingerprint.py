@@ -39,10 +39,21 @@ FREE = {
         "sources",
     },
     OptimizerConfig: {"images", "cooldown_images", "accumulation_steps", "checkpoint_images", "sample_images"},
-    GeneratorConfig: {"pretrained", "guidance_scale", "guidance_start", "guidance_end", "num_inference_steps"},
+    GeneratorConfig: {
+        "pretrained",
+        "guidance_scale",
+        "guidance_start",
+        "guidance_end",
+        "num_inference_steps",
+        "sampling_shift",
+    },
     AutoencoderConfig: {"pretrained"},
     DecoderConfig: set(),
 }
+
+
+# Other values of settings that are one of a few names.
+NAMED = {"mixed_precision": "bf16", "algorithm": "muon", "timestep_sampling": "uniform"}
 
 
 def changed(value: Any) -> Any:
@@ -71,7 +82,7 @@ def test_every_setting_that_shapes_the_weights_is_in_the_fingerprint_of_its_stag
             value = getattr(part, spec.name)
             if hasattr(value, "__dataclass_fields__") or spec.name == "sources":
                 continue
-            new = {"mixed_precision": "bf16", "algorithm": "muon"}.get(spec.name) or changed(value)
+            new = NAMED.get(spec.name) or changed(value)
             after = make_fingerprint(put(replace(part, **{spec.name: new})), "generator")
             differs = after != make_fingerprint(CONFIG, "generator")
             assert differs == (spec.name not in FREE[type(part)]), f"{prefix}.{spec.name}"
