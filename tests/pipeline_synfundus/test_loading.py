@@ -171,7 +171,7 @@ def test_code_of_a_folder_needs_trust(tiny_pipeline_dir: Path) -> None:
 
 def test_the_bundled_weights_load_for_strangers_and_for_the_package(torch_python: Path, tmp_path: Path) -> None:
     images = load_as_a_stranger(torch_python, BUNDLED, tmp_path)
-    assert images.shape[-3:] == (128, 128, 3)
+    assert images.shape[-3:] == (512, 512, 3)
     assert np.abs(images[0] - generate(SynFundusPipeline.from_pretrained())).max() < 1e-4
 
 

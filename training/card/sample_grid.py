@@ -13,6 +13,7 @@ from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition,
 from synfundus.files import atomic_file
 
 COLUMNS = 6
+LARGEST_TILE = 256  # pixels: a sheet of larger ones takes longer to write than a GPU trains between two of them
 CAPTION_WIDTH = 230
 
 
@@ -43,7 +44,7 @@ def draw_sample_grid(pipeline: SynFundusPipeline, path: Path, accelerator: Accel
 
 
 def _write_sheet(conditions: list[dict[str, int]], images: list[Image.Image], path: Path) -> None:
-    size = images[0].width
+    size = min(images[0].width, LARGEST_TILE)
     sheet = Image.new("RGB", (CAPTION_WIDTH + COLUMNS * size, len(conditions) * size), "black")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
@@ -51,6 +52,7 @@ def _write_sheet(conditions: list[dict[str, int]], images: list[Image.Image], pa
         caption = describe(condition | {"eye_side": -1}).replace(" (", "\n(").replace(", ", "\n")
         draw.multiline_text((6, row * size + 6), caption, fill="white", font=font)
         for column in range(COLUMNS):
-            sheet.paste(images[row * COLUMNS + column], (CAPTION_WIDTH + column * size, row * size))
+            tile = images[row * COLUMNS + column].resize((size, size), Image.Resampling.BOX)
+            sheet.paste(tile, (CAPTION_WIDTH + column * size, row * size))
     with atomic_file(path) as file:
         sheet.save(file, format="PNG")
