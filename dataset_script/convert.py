@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from synfundus.files import write_text
+from synfundus.interrupts import interrupts_kept
 
 from .build.folder import BuildFolder, open_build
 from .build.record import ConversionRecord, Shard
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 done, 2 invalid input, 130 interrupted."""
     options = _parse(arguments)
     try:
-        _run(options)
+        with interrupts_kept():
+            _run(options)
     except PublishedReleaseError as error:
         print(f"convert: error: {error}", file=sys.stderr)
         _write_report(options.out, error.folder, error.problems)

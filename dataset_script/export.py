@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from synfundus.files import atomic_file, write_json
+from synfundus.interrupts import interrupts_kept
 
 from .errors import BuildError
 from .schema import FOLDERS, ROW_GROUP, SPLITS
@@ -38,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 done, 1 failed, 2 not a dataset, 130 interrupted."""
     options = _parse(arguments)
     try:
-        for line in export(options.dataset, options.out):
-            print(line)
+        with interrupts_kept():
+            for line in export(options.dataset, options.out):
+                print(line)
     except BuildError as error:
         print(f"export: error: {error}", file=sys.stderr)
         return 2

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from synfundus.files import write_text
+from synfundus.interrupts import interrupts_kept
 
 from .arguments import positive_integer, row_numbers, scale
 from .build.folder import BuildFolder, open_build, read_record
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 done, 1 failed, 2 invalid arguments, 130 interrupted."""
     options = _parse(arguments)
     try:
-        _run(options)
+        with interrupts_kept():
+            _run(options)
     except (BuildError, PlanError) as error:
         print(f"generate: error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from synfundus.interrupts import interrupts_kept
+
 from .arguments import positive_integer
 from .build.folder import BuildFolder, read_record
 from .build.record import GenerationRecord
@@ -29,8 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 sound, 1 problems found, 2 not a dataset, 130 interrupted."""
     options = _parse(arguments)
     try:
-        folder, plan = open_dataset(options.folder)
-        checks = verify(folder, plan, options.sample)
+        with interrupts_kept():
+            folder, plan = open_dataset(options.folder)
+            checks = verify(folder, plan, options.sample)
     except (BuildError, PlanError) as error:
         print(f"verify: error: {error}", file=sys.stderr)
         return 2

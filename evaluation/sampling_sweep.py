@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from tqdm.auto import tqdm
 
 from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
@@ -45,7 +45,13 @@ from pipeline_synfundus.labels import CONDITION_NAMES
 from synfundus.files import write_text
 from synfundus.readability import is_clear
 
-SOLVERS = {"DPM-Solver++": DPMSolverMultistepScheduler, "UniPC": UniPCMultistepScheduler, "DDIM": DDIMScheduler}
+# The scheduler of each solver, and its settings. DPM-Solver++ of first order is DDIM (Lu et al. 2022), for flows Euler;
+# diffusers' DDIM takes no flows.
+SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "DPM-Solver++": (DPMSolverMultistepScheduler, {}),
+    "UniPC": (UniPCMultistepScheduler, {}),
+    "DDIM": (DPMSolverMultistepScheduler, {"solver_order": 1}),
+}
 STEPS = (4, 6, 8, 12, 20)
 SCALES = (1.0, 2.0, 2.5, 3.0, 4.0, 6.0)
 INTERVALS = ((0.0, 1.0), (0.0, 0.5), (0.25, 0.75), (0.5, 1.0))
@@ -79,6 +85,12 @@ class Setting:
         return self.num_inference_steps + guided * (self.guidance_scale != 1)
 
 
+def make_solver(name: str, config: Any) -> Any:
+    """The scheduler of one of `SOLVERS`, with the noise schedule of the configuration of another."""
+    scheduler, settings = SOLVERS[name]
+    return scheduler.from_config(config, **settings)
+
+
 def default_setting(pipeline: SynFundusPipeline) -> Setting:
     """The default settings of the model, with the first of `SOLVERS`."""
     config = pipeline.config
@@ -110,6 +122,7 @@ class Sweep:
 
     def __init__(self, pipeline: SynFundusPipeline, held_out: Photographs, judge: Judge, space: FeatureSpace) -> None:
         self.pipeline, self.held_out, self.judge, self.space = pipeline, held_out, judge, space
+        self._scheduler_config = pipeline.scheduler.config
         self._real = space(held_out.images)
         self._asked = [dict(zip(CONDITION_NAMES, row, strict=True)) for row in held_out.codes.tolist()]
         self._truth = answers(held_out.codes)
@@ -129,7 +142,7 @@ class Sweep:
 
     def sample(self, setting: Setting) -> Iterator[np.ndarray]:
         """Generates an equalised image for each photograph, in batches: uint8, shape (B, S, S, 3)."""
-        self.pipeline.scheduler = SOLVERS[setting.solver].from_config(self.pipeline.scheduler.config)
+        self.pipeline.scheduler = make_solver(setting.solver, self._scheduler_config)
         options = {key: value for key, value in asdict(setting).items() if key != "solver"}
         for start in range(0, len(self._asked), BATCH):
             part = self._asked[start : start + BATCH]

@@ -9,6 +9,10 @@ from typing import Any
 from pipeline_synfundus import SynFundusPipeline
 from training.configuration.config import ConfigError, DataConfig, GeneratorConfig, OptimizerConfig, TrainingConfig
 
+# Shift of the times of training for each position along a side of the latents: 6 for 32x32 latents, where smaller ones
+# left the layout to the noise (docs/experiments.md); in proportion to the side as in Esser et al. 2024, section 5.3.2.
+SHIFT_PER_SIDE = 6 / 32
+
 
 @dataclass(frozen=True)
 class AdaptationSettings:
@@ -81,8 +85,9 @@ class AdaptationSettings:
             ConfigError: for a setting that is not allowed.
         """
         model: dict[str, Any] = {key: value for key, value in pipeline.unet.config.items() if not key.startswith("_")}
-        shift = pipeline.scheduler.config.get("flow_shift") or 1.0
-        generator = GeneratorConfig(model, self.optimizer(max(self.images, self.round_images)), timestep_shift=shift)
+        optimizer = self.optimizer(max(self.images, self.round_images))
+        shift = max(1.0, SHIFT_PER_SIDE * pipeline.unet.config.sample_size)
+        generator = GeneratorConfig(model, optimizer, timestep_sampling="uniform", timestep_shift=shift)
         return TrainingConfig(
             output_dir=self.out,
             resolution=pipeline.image_size[0],
