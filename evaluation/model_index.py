@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from huggingface_hub import EvalResult, ModelCard
 
+from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Cell, Result
 from synfundus.files import write_text
@@ -22,7 +23,8 @@ HEADING = "## Measured"
 INTRODUCTION = (
     "Written by `evaluation.model_index` from a report of `evaluation.report`, which says how each number was "
     "measured. The last column is the same measure of real photographs: two halves of the patients compared with each "
-    "other, or the held-out patients judged (AUC within source)."
+    "other, or the held-out patients judged (AUC within source). The distances are not the Inception-FID of other papers: "
+    "they use other features and depend on the number and size of the images."
 )
 
 
@@ -61,19 +63,27 @@ MEASURES = (
 
 
 def read_results(report: Path) -> list[Measured]:
-    """Returns all numbers of a report that a model card shows, without those that are not measurable.
+    """Returns all numbers of a report that a model card shows, without those that are not measurable or were not run.
 
     Args:
         report: folder of the report.
 
     Raises:
-        OSError: if the report lacks one of the experiments in `MEASURES`.
+        EvaluationError: if the report has none of the experiments in `MEASURES`.
     """
-    return [found for measure in MEASURES for found in _read_column(report, measure)]
+    present = [measure for measure in MEASURES if _file(report, measure).exists()]
+    if not present:
+        known = ", ".join(dict.fromkeys(measure.experiment for measure in MEASURES))
+        raise EvaluationError(f"--report is {report}, but there is no result of one of these experiments: {known}")
+    return [found for measure in present for found in _read_column(report, measure)]
+
+
+def _file(report: Path, measure: Measure) -> Path:
+    return report / "results" / f"{measure.experiment}.json"
 
 
 def _read_column(report: Path, measure: Measure) -> Iterator[Measured]:
-    tables = Result.load(report / "results" / f"{measure.experiment}.json").tables
+    tables = Result.load(_file(report, measure)).tables
     table = next(table for table in tables if table.name == measure.experiment)
     for row in table.rows:
         cells = dict(zip(table.columns, row, strict=True))
@@ -124,11 +134,12 @@ def _place_section(text: str, section: str) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--report", type=Path, required=True, help="folder of a report of all experiments")
+    parser.add_argument("--report", type=Path, required=True, help="folder of a report")
     parser.add_argument("--card", type=Path, required=True, help="README.md of the model")
     parser.add_argument("--real", default="held-out fundus photographs", help="name of the real side (%(default)s)")
     options = parser.parse_args(arguments)
-    results = read_results(options.report)
+    with one_line_errors():
+        results = read_results(options.report)
     write_results(options.card, results, options.real)
     print(f"{options.card} has {len(results)} results.")
 

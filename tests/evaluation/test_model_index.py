@@ -58,3 +58,20 @@ def test_the_columns_are_those_of_a_report() -> None:
     written = "".join(path.read_text() for path in code)
     for measure in MEASURES:
         assert f'"{measure.column}"' in written and f'"{measure.real}"' in written
+
+
+def test_a_report_of_some_experiments_gives_their_numbers_and_one_of_none_is_an_error(
+    report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = report / "README.md"
+    card.write_text(CARD)
+    (report / "results" / "privacy.json").unlink()
+    main(["--report", str(report), "--card", str(card)])
+    text = card.read_text()
+    assert "by vit" in text and "near copies" not in text
+    for path in (report / "results").iterdir():
+        path.unlink()
+    with pytest.raises(SystemExit):
+        main(["--report", str(report), "--card", str(card)])
+    assert "no result of one of these experiments: distances, two-sample" in capsys.readouterr().out
+    assert card.read_text() == text
