@@ -23,8 +23,8 @@ HEADING = "## Measured"
 INTRODUCTION = (
     "Written by `evaluation.model_index` from a report of `evaluation.report`, which says how each number was "
     "measured. The last column is the same measure of real photographs: two halves of the patients compared with each "
-    "other, or the held-out patients judged (AUC within source). The distances are not the Inception-FID of other papers: "
-    "they use other features and depend on the number and size of the images."
+    "other, or the held-out patients judged (AUC within source). The distances are not the Inception-FID of other "
+    "papers: they use other features, and depend on the number and size of the images."
 )
 
 
