@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from synfundus.interrupts import interrupts_kept
+
 
 class EvaluationError(ValueError):
     """Input that cannot be used; the message names the field, what was given and what is allowed."""
@@ -23,7 +25,8 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
     """
     bad_input: tuple[type[Exception], ...] = (EvaluationError, OSError, *more)
     try:
-        yield
+        with interrupts_kept():
+            yield
     except bad_input as error:
         print(f"error: {error}")
         raise SystemExit(2) from None

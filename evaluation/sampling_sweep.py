@@ -122,7 +122,7 @@ class Sweep:
 
     def __init__(self, pipeline: SynFundusPipeline, held_out: Photographs, judge: Judge, space: FeatureSpace) -> None:
         self.pipeline, self.held_out, self.judge, self.space = pipeline, held_out, judge, space
-        self._scheduler_config = pipeline.scheduler.config
+        self._scheduler_config = pipeline.scheduler.config  # of the model: each solver adds its own settings
         self._real = space(held_out.images)
         self._asked = [dict(zip(CONDITION_NAMES, row, strict=True)) for row in held_out.codes.tolist()]
         self._truth = answers(held_out.codes)

@@ -17,6 +17,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
 from pipeline_synfundus import __version__
+from synfundus.interrupts import interrupts_kept
 
 from .cards.render import Published, Release
 from .checks.folder import check_folder
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 done, 1 the Hub failed, 2 refused, 130 interrupted."""
     options = _parse(arguments)
     try:
-        _run(options)
+        with interrupts_kept():
+            _run(options)
     except ReleaseError as error:
         print(f"push: error: {error}.", file=sys.stderr)
         return 2

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synfundus.cores import available_cores
+from synfundus.interrupts import interrupts_kept
 
 from ..errors import BuildError
 from ..plan.condition_plan import ConditionPlan
@@ -96,7 +97,8 @@ def _work(
             with made.get_lock():
                 made.value += images
 
-        build_missing_shards(folder, plan, make_source(device), batch_size, advance)
+        with interrupts_kept():
+            build_missing_shards(folder, plan, make_source(device), batch_size, advance)
     except KeyboardInterrupt:  # the whole process group gets it; the parent reports it
         sys.exit(130)
     except (BuildError, OSError) as error:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from synfundus.interrupts import interrupts_kept
 from training.configuration.config import ConfigError
 from training.loop.checkpoint import CheckpointError
 from training.loop.stopping import TrainingStopped
@@ -21,7 +22,8 @@ def one_line_errors(interrupted: str, *more: type[Exception]) -> Iterator[None]:
     """
     errors: tuple[type[Exception], ...] = (ConfigError, CheckpointError, *more)
     try:
-        yield
+        with interrupts_kept():
+            yield
     except errors as error:
         raise SystemExit(f"error: {error}") from None
     except TrainingStopped as stopped:

@@ -89,10 +89,8 @@ class Examples:
         codes = self.codes[rows].astype(np.int64)
         side = codes[:, EYE_SIDE_INDEX]
         codes[:, EYE_SIDE_INDEX] = np.where(flipped & (side >= 0), 1 - side, side)
-        if isinstance(self.values, torch.Tensor):
-            inputs = self.values[torch.from_numpy(rows), torch.from_numpy(flipped.astype(int))].float()
-        elif isinstance(self.values, np.ndarray) and self.values.ndim == 5:
-            inputs = torch.from_numpy(self.values[rows, flipped.astype(int)]).float()
+        if not isinstance(self.values, ImageRows) and self.values.ndim == 5:
+            inputs = torch.as_tensor(self.values[rows, flipped.astype(int)]).float()
         else:
             images = self.values[rows]
             images = np.where(flipped[:, None, None, None], images[:, :, ::-1], images)

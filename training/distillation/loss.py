@@ -13,6 +13,7 @@ from dataset_script.plan.condition_plan import ConditionPlan
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
 from pipeline_synfundus.labels import to_codes
 from training.distillation.sampling import Steps, Teacher
+from training.loop.step import draw_noise
 from training.losses.flow_matching import drop_labels
 
 # In the plan most labels are known; the student must also follow conditions with unknown ones.
@@ -85,5 +86,4 @@ class DistillationLoss(nn.Module):
     def draw_noise(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Pure noise, shape (count, C, h, w)."""
         size = self.unet.config.sample_size
-        noise = torch.randn(count, self.unet.config.in_channels, size, size, generator=generator)
-        return noise.to(self.unet.device)
+        return draw_noise((count, self.unet.config.in_channels, size, size), generator, self.unet.device)

@@ -48,12 +48,11 @@ class ConvolutionMuon(torch.optim.Optimizer):
                 continue
             updates = self._updates(parameters)
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-            for numbers in _of_one_shape(updates):
-                matrices = torch.stack([updates[number].flatten(1) for number in numbers])
-                chosen = [updates[number] for number in numbers]
-                for update, matrix in zip(chosen, _orthogonalize(matrices), strict=True):
+            for same in _of_one_shape(updates):
+                matrices = torch.stack([update.flatten(1) for update in same])
+                for update, matrix in zip(same, _orthogonalize(matrices), strict=True):
                     update.copy_(matrix.reshape(update.shape))  # keeps the layout of a channels-last convolution
-                torch._foreach_mul_(chosen, 0.2 * math.sqrt(max(matrices.shape[1:])))
+                torch._foreach_mul_(same, 0.2 * math.sqrt(max(matrices.shape[1:])))
             torch._foreach_add_(parameters, updates, alpha=-group["lr"])
         return loss
 
@@ -68,11 +67,11 @@ class ConvolutionMuon(torch.optim.Optimizer):
         return list(torch._foreach_lerp(gradients, momenta, MOMENTUM))
 
 
-def _of_one_shape(tensors: list[torch.Tensor]) -> list[list[int]]:
-    """The numbers of the tensors, in groups whose matrices have one shape."""
-    groups: dict[torch.Size, list[int]] = {}
-    for number, tensor in enumerate(tensors):
-        groups.setdefault(tensor.flatten(1).shape, []).append(number)
+def _of_one_shape(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """The tensors, in groups whose matrices have one shape."""
+    groups: dict[torch.Size, list[torch.Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(tensor.flatten(1).shape, []).append(tensor)
     return list(groups.values())
 
 

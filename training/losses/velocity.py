@@ -11,6 +11,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from pipeline_synfundus import FundusConditionEncoder
 from training.configuration.config import GeneratorConfig
 from training.data.examples import Examples
+from training.loop.step import draw_noise
 from training.losses.flow_matching import FlowMatchingLoss
 
 
@@ -42,7 +43,7 @@ class VelocityLoss(FlowMatchingLoss):
     ) -> torch.Tensor:
         """Returns the mean squared error of each image with random noise; see `FlowMatchingLoss.errors`."""
         device = self.unet.device
-        noise = torch.randn(inputs.shape, generator=generator).to(device)
+        noise = draw_noise(inputs.shape, generator, device)
         inputs, steps = inputs.to(device), (times * self.schedule.config.num_train_timesteps).long().to(device)
         noisy = self.schedule.add_noise(inputs, noise, steps)
         target = self.schedule.get_velocity(inputs, noise, steps)
