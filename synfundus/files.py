@@ -18,19 +18,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes its name only when all of it is on the disk.
 
     Until then it has a hidden name in the same folder, always the same one: what a killed process leaves behind is
-    overwritten by the next, and no reader of `*.parquet` sees it.
+    overwritten by the next, and no reader of `*.parquet` sees it. Another process that writes the same file waits.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
+    descriptor = _lock(temporary, wait=True)
+    assert descriptor is not None  # it has waited
+    with open(descriptor, "wb") as file:  # locked until it is closed
+        try:
+            file.truncate()
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     _sync_folder(path.parent)
 
 
@@ -56,9 +58,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields an empty temporary folder that replaces `path` when the block ends without an error.
 
-    The previous folder at `path` stays in place until the new one is complete on the disk.
+    The previous folder at `path` stays in place until the new one is complete on the disk. Another process that writes
+    the same folder waits.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(f".{path.name}.tmp.lock")):
+        yield from _replace_folder(path)
+
+
+def _replace_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     previous = path.with_name(f".{path.name}.previous.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -104,7 +111,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def _lock(path: Path, wait: bool) -> int | None:
-    """Returns the descriptor of the locked file; None if another holds it."""
+    """Returns the descriptor of the locked file, which is created if there is none; None if another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
