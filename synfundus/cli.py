@@ -50,6 +50,7 @@ GROUPS = {
     },
     "evaluation": {
         "evaluate": Command("evaluation.report", "measure a synthetic dataset against real photographs"),
+        "matched-images": Command("evaluation.matched_images", "generate images with the labels of real photographs"),
         "sweep": Command("evaluation.sampling_sweep", "compare solvers, steps and guidance of a model"),
         "edit-report": Command("evaluation.edit_report", "measure edits of photographs: what changes, what stays"),
         "reconstruction": Command("evaluation.reconstruction", "measure what an autoencoder keeps of photographs"),
