@@ -190,6 +190,8 @@ class GeneratorConfig:
         degraded_share: share of the training images shown with a synthetic loss of readability.
         smallest_native_share: photographs whose original side is less than this share of the resolution are left
             out, because enlarged photographs would teach the generator blur.
+        enlarged_smallest_time: the smallest noise level, in (0, 1), at which these photographs are shown instead of
+            being left out: where noise hides the detail that they lack. None leaves them out.
         timestep_sampling: distribution of the times of training before the shift: `logit-normal`, or `uniform`, which
             spends more images on nearly pure noise, where the layout and most findings are decided.
         timestep_shift: shift of the times of training towards noise (Esser et al. 2024, eq. 23); 1 at half resolution.
@@ -210,6 +212,7 @@ class GeneratorConfig:
     condition_dropout: float = 0.1
     degraded_share: float = 0.2
     smallest_native_share: float = 0.75
+    enlarged_smallest_time: float | None = None
     timestep_sampling: str = "logit-normal"
     timestep_shift: float = 1.0
     sampling_shift: float | None = None
@@ -224,6 +227,9 @@ class GeneratorConfig:
             _check(0 <= getattr(self, name) < 1, f"generator.{name}", getattr(self, name), "in [0, 1)")
         share = self.smallest_native_share
         _check(0 <= share <= 1, "generator.smallest_native_share", share, "in [0, 1]")
+        level = self.enlarged_smallest_time
+        valid = level is None or 0 < level < 1
+        _check(valid, "generator.enlarged_smallest_time", level, "in (0, 1), or left out")
         times = self.timestep_sampling
         allowed = " or ".join(TIMESTEP_SAMPLINGS)
         _check(times in TIMESTEP_SAMPLINGS, "generator.timestep_sampling", times, allowed)

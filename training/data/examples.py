@@ -65,6 +65,7 @@ class Examples:
         source_rows: the row of the prepared photographs that each row shows, shape (N,).
         num_spoiled: number of degraded copies, which are the last rows.
         digest: SHA-256 of everything that the images depend on, in hexadecimal digits.
+        enlarged: booleans, shape (N,): whether the photograph was smaller than the image; None where none was.
     """
 
     values: np.ndarray | ImageRows | torch.Tensor
@@ -73,6 +74,7 @@ class Examples:
     source_rows: np.ndarray
     num_spoiled: int = 0
     digest: str = ""
+    enlarged: np.ndarray | None = None
 
     def take(self, rows: np.ndarray, flipped: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs of the diffusion model and their labels, some of them mirrored.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,16 @@ def load_data(config: TrainingConfig, encoder: LatentEncoder | None, resolution:
     stage, cache = config.generator, Path(config.output_dir) / "cache"
     data = prepare_data(config.data, resolution, cache)
     sharp = (data.native_sizes == 0) | (data.native_sizes >= stage.smallest_native_share * resolution)
-    parts = {part: rows[sharp[rows]] for part, rows in data.split(config.data, config.seed).items()}
-    if not len(parts["training"]):
+    parts = data.split(config.data, config.seed)
+    used, held_out = parts["training"], parts["validation"][sharp[parts["validation"]]]
+    if stage.enlarged_smallest_time is None:
+        used = used[sharp[used]]
+    if not len(used):
         raise ConfigError("data: the held-out shares and generator.smallest_native_share leave no row to train on")
-    training = make_examples(data, parts["training"], stage.degraded_share, config.seed, cache)
-    validation = None
-    if len(parts["validation"]):
-        validation = make_examples(data, parts["validation"], 0.0, config.seed, cache)
+    training = make_examples(data, used, stage.degraded_share, config.seed, cache)
+    if stage.enlarged_smallest_time is not None:
+        training = dataclasses.replace(training, enlarged=~sharp[training.source_rows])
+    validation = make_examples(data, held_out, 0.0, config.seed, cache) if len(held_out) else None
     weights = balanced_weights(training.codes, training.sources, stage.rare_label_repeats)
     if encoder is not None:
         training = encode_examples(training, encoder, cache)

@@ -41,7 +41,8 @@ class FlowMatchingLoss(nn.Module):
     """Mean squared error of the predicted flow (rectified flow; Liu et al. 2023, Lipman et al. 2023).
 
     The times are drawn from a logit-normal (Esser et al. 2024, section 3.1) or a uniform distribution and shifted
-    towards noise (eq. 23 there).
+    towards noise (eq. 23 there). Enlarged photographs are shown at high noise levels only (Daras et al. 2025, arXiv
+    2506.10038): there they teach layout and findings, and not their lack of detail.
 
     Args:
         unet: predicts noise minus image from (1 - t) * image + t * noise.
@@ -68,6 +69,9 @@ class FlowMatchingLoss(nn.Module):
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).numpy()
         inputs, codes = self._examples.take(rows, flipped)
         times = self.draw_times(len(rows), generator)
+        enlarged = self._examples.enlarged
+        if enlarged is not None:
+            times = torch.where(torch.from_numpy(enlarged[rows]), self._above_smallest(times), times)
         codes = drop_labels(codes, self.config.label_dropout, self.config.condition_dropout, generator)
         return {"loss": self.errors(inputs, codes, times, generator).mean()}
 
@@ -76,6 +80,12 @@ class FlowMatchingLoss(nn.Module):
         if self.config.timestep_sampling == "uniform":
             return torch.rand(count, generator=generator)
         return torch.randn(count, generator=generator).sigmoid()
+
+    def _above_smallest(self, times: torch.Tensor) -> torch.Tensor:
+        """Squeezes times into those whose shifted noise level is at least `enlarged_smallest_time`."""
+        level = self.config.enlarged_smallest_time or 0.0
+        smallest = level / (self.shift - (self.shift - 1) * level)  # the shift, inverted
+        return smallest + (1 - smallest) * times
 
     def errors(
         self, inputs: torch.Tensor, codes: torch.Tensor, times: torch.Tensor, generator: torch.Generator
