@@ -132,7 +132,8 @@ class Trainer:
             skipped = skipped + 1 if result.skipped else 0
             if skipped:
                 self._report_skipped(result, skipped)
-            if self._passed(LOG_STEPS * size) or self._done:
+            # Before a stop, too: the speed in the log is that of the images since the entry before.
+            if self._passed(LOG_STEPS * size) or self._done or result.signal:
                 self._log(window, time.monotonic() - started, bar)
                 window, started = [], time.monotonic()
             self._save_and_sample(result.signal)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -43,6 +44,9 @@ def test_a_signal_writes_a_checkpoint_and_the_run_resumes_from_it(
     assert "Traceback" not in errors
     (images_seen,) = checkpoints(tmp_path)
     assert images_seen >= 200
+    # The speed of the resumed run is not taken for that of the images before the stop.
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["images_seen"], "images_per_second" in last) == (images_seen, True)
     trainer = make_trainer(tmp_path, Line(), images=100_000)
     assert trainer.state.images_seen == images_seen
 
