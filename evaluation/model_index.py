@@ -134,12 +134,14 @@ def _place_section(text: str, section: str) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--report", type=Path, required=True, help="folder of a report")
+    parser.add_argument(
+        "--report", type=Path, nargs="+", required=True, help="folders of reports with different experiments"
+    )
     parser.add_argument("--card", type=Path, required=True, help="README.md of the model")
     parser.add_argument("--real", default="held-out fundus photographs", help="name of the real side (%(default)s)")
     options = parser.parse_args(arguments)
     with one_line_errors():
-        results = read_results(options.report)
+        results = [found for report in options.report for found in read_results(report)]
     write_results(options.card, results, options.real)
     print(f"{options.card} has {len(results)} results.")
 

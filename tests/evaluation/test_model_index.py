@@ -53,6 +53,18 @@ def test_a_card_shows_what_was_measured_once_and_nothing_else(report: Path) -> N
     assert {each.dataset_name for each in loaded.data.eval_results or []} == {"real eyes"}
 
 
+def test_a_card_shows_several_reports(report: Path) -> None:
+    other = report / "matched" / "results"
+    other.mkdir(parents=True)
+    (report / "results" / "distances.json").rename(other / "distances.json")
+    card = report / "README.md"
+    card.write_text(CARD)
+    main(["--report", str(report), str(other.parent), "--card", str(card)])
+    text = ModelCard.load(card).text
+    assert "| frechet distance to real, imagenet features | 1.5 | 0.8 |" in text
+    assert "| AUC of membership inference, imagenet | 0.5 |  |" in text
+
+
 def test_the_columns_are_those_of_a_report() -> None:
     code = [path for path in (ROOT / "evaluation").rglob("*.py") if path.name != "model_index.py"]
     written = "".join(path.read_text() for path in code)
