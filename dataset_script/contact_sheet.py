@@ -1,4 +1,8 @@
-"""Draws a labelled sheet of samples: `python -m dataset_script.contact_sheet synfundus-1m --out sheet.png`."""
+"""Draws a labelled sheet of samples, or a page with every finding at full size.
+
+python -m dataset_script.contact_sheet synfundus-1m --out sheet.png
+python -m dataset_script.contact_sheet synfundus-1m --first 3 --out findings.jpg
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,10 @@ from datasets import concatenate_datasets, load_dataset
 
 from pipeline_synfundus.labels import CONDITION_NAMES
 
+from .card.findings_page import choose_first, write_page
 from .card.sheet import choose_rows, write_sheet
+
+SUFFIXES = (".png", ".jpg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,8 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Draws samples of each disease, each grade and each readability label of a SynFundus dataset.",
     )
     parser.add_argument("dataset", help="folder or Hub id of the dataset")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG file to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write (.png, .jpg)")
+    parser.add_argument(
+        "--first", type=int, metavar="N", help="draw the first N images of each finding, at full size, instead"
+    )
     options = parser.parse_args(arguments)
+    if options.out.suffix not in SUFFIXES:
+        parser.error(f"--out is {options.out}; it must end with {' or '.join(SUFFIXES)}")
+    if options.first is not None and options.first < 1:
+        parser.error(f"--first is {options.first}; at least 1 is needed")
     try:
         splits = load_dataset(options.dataset)
         dataset = concatenate_datasets(list(splits.values())).sort("idx")
@@ -32,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"contact_sheet: error: {options.dataset} is no SynFundus dataset: {error}", file=sys.stderr)
         return 2
+    if options.first is not None:
+        lines = choose_first(labels, options.first)
+        write_page(options.out, [(title, [dataset[row]["image"] for row in found]) for title, found in lines])
+        print(f"{options.out} shows {sum(len(found) for _, found in lines)} images.")
+        return 0
     rows, missing = choose_rows(labels)
     title = Path(options.dataset).resolve().name
     write_sheet(options.out, list(dataset.select(rows)), f"{title}: {len(rows)} of {len(dataset):,} images")

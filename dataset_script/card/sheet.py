@@ -23,6 +23,7 @@ GAP = 20
 MARGIN = 36
 CAPTION_SIZE, NOTE_SIZE, TITLE_SIZE = 16, 13, 30
 LINE_HEIGHT = 20
+JPEG_QUALITY = 88
 CAPTION_WIDTH = 29  # characters of CAPTION_SIZE that fit below a tile
 BACKGROUND, INK, FAINT = "white", "#1f2328", "#6b7280"
 
@@ -60,17 +61,25 @@ def _things_to_show() -> list[Wanted]:
 
 
 def write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Writes a sheet with each image above its labels in words, as a PNG whose metadata says that it is synthetic.
+    """Writes a sheet with each image above its labels in words.
 
     Args:
-        path: the file.
+        path: the file, `.png` or `.jpg`.
         rows: the `image` (of Pillow), `idx`, labels and eye side of each row.
         title: the title of the sheet.
     """
+    save_sheet(_draw_sheet(rows, title), path)
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Writes a PNG or, for a path that ends with `.jpg`, a JPEG; its metadata says that it is synthetic."""
     text = PngInfo()
     text.add_text("Description", SYNTHETIC)
     with atomic_file(path) as file:
-        _draw_sheet(rows, title).save(file, "PNG", pnginfo=text)
+        if path.suffix == ".jpg":
+            sheet.save(file, "JPEG", quality=JPEG_QUALITY, comment=SYNTHETIC)
+        else:
+            sheet.save(file, "PNG", pnginfo=text)
 
 
 def _draw_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Image.Image:

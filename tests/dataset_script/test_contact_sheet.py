@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset_script.card.findings_page import choose_first
 from dataset_script.contact_sheet import choose_rows, main
 from pipeline_synfundus.labels import DISEASES, READABILITY, complete_condition
 
@@ -24,6 +25,30 @@ def test_the_sheet_is_drawn(dataset_dir, tmp_path, capsys):
         pixels = np.asarray(sheet.convert("RGB"))
     assert (pixels[:20] == 255).all()
     assert 0.3 < (pixels != 255).any(axis=2).mean() < 0.9
+
+
+def test_the_first_images_of_each_finding_are_drawn_at_full_size(dataset_dir, dataset, tmp_path, capsys):
+    file = tmp_path / "findings.jpg"
+    assert main([str(dataset_dir), "--first", "2", "--out", str(file)]) == 0
+    labels = dataset.remove_columns("image").to_pandas()
+    lines = choose_first(labels, 2)
+    assert len(lines) == 14
+    assert f"shows {sum(len(rows) for _, rows in lines)} images" in capsys.readouterr().out
+    assert dict(lines)["glaucoma"] == np.flatnonzero(labels["is_gc"] == 1)[:2].tolist()
+    width = dataset[0]["image"].width
+    with Image.open(file) as page:
+        assert page.format == "JPEG"
+        assert page.width == 2 * width
+        assert b"Synthetic" in page.info["comment"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["--out", "sheet.tif"], "must end with .png or .jpg"), (["--first", "0"], "at least 1")]
+)
+def test_options_are_checked(dataset_dir, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        main([str(dataset_dir), "--out", str(tmp_path / "sheet.png"), *options])
+    assert message in capsys.readouterr().err
 
 
 def test_chosen_rows_show_every_label_with_few_other_findings(dataset):
