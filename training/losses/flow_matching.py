@@ -9,7 +9,7 @@ from diffusers import UNet2DModel
 from torch import nn
 
 from pipeline_synfundus import FundusConditionEncoder
-from pipeline_synfundus.labels import UNKNOWN
+from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, UNKNOWN
 from training.configuration.config import GeneratorConfig
 from training.data.examples import Examples
 from training.loop.step import draw_noise, seeded_generator
@@ -18,6 +18,26 @@ VALIDATION_BATCH = 32
 VALIDATION_ROWS = 256
 # The scale of the UNet's time input: its sinusoidal embedding was made for 1000 integer times.
 TIME_SCALE = 1000
+_DR_GRADE, _IS_DME = CONDITION_NAMES.index("dr_grade"), CONDITION_NAMES.index("is_dme")
+
+
+def assume_absent(codes: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Shows the unknown diseases of some images as absent, as in learning from single positive labels.
+
+    Most sets label one or two diseases. A network that never sees one of their findings beside known absences draws it
+    only where all else is unknown, and users ask for one finding and nothing else. See Cole et al. 2021 (arXiv
+    2106.09708, "assume negative").
+
+    Args:
+        codes: integers of shape (B, 16).
+        share: share of the images.
+        generator: source of random numbers.
+    """
+    chosen = torch.rand(len(codes), 1, generator=generator) < share
+    absent = chosen & (codes == UNKNOWN)
+    absent[:, len(DISEASES) :] = False
+    absent[:, _DR_GRADE] &= codes[:, _IS_DME] != 1  # no edema without retinopathy
+    return torch.where(absent, 0, codes)
 
 
 def drop_labels(
@@ -72,6 +92,8 @@ class FlowMatchingLoss(nn.Module):
         enlarged = self._examples.enlarged
         if enlarged is not None:
             times = torch.where(torch.from_numpy(enlarged[rows]), self._above_smallest(times), times)
+        if self.config.assumed_absent_share:
+            codes = assume_absent(codes, self.config.assumed_absent_share, generator)
         codes = drop_labels(codes, self.config.label_dropout, self.config.condition_dropout, generator)
         return {"loss": self.errors(inputs, codes, times, generator).mean()}
 

@@ -4,9 +4,10 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import nn
 
+from pipeline_synfundus.labels import UNKNOWN_CONDITION, from_codes, implied_values, to_codes
 from training.configuration.config import GeneratorConfig, OptimizerConfig
 from training.data.examples import Examples
-from training.losses.flow_matching import TIME_SCALE, FlowMatchingLoss
+from training.losses.flow_matching import TIME_SCALE, FlowMatchingLoss, assume_absent
 
 
 @pytest.mark.parametrize(("sampling", "share"), [("uniform", 0.1), ("logit-normal", 0.014)])
@@ -51,3 +52,24 @@ def test_enlarged_photographs_are_shown_at_high_noise_levels_only(shift: float) 
     assert unet.times[enlarged].min() >= 0.7
     assert unet.times[enlarged].min() < 0.71
     assert unet.times[~enlarged].min() < 0.1
+
+
+def test_unknown_diseases_of_some_images_are_shown_as_absent() -> None:
+    given = UNKNOWN_CONDITION | {"is_pm": 1, "is_amd": 0}
+    codes = torch.tensor([to_codes(given)]).repeat(1000, 1)
+    rows = assume_absent(codes, 0.4, torch.Generator().manual_seed(0)).tolist()
+    shown = [from_codes(row) for row in rows if row != to_codes(given)]
+    assert len(shown) / 1000 == pytest.approx(0.4, abs=0.05)
+    assert all(condition == shown[0] for condition in shown)
+    assert [name for name, value in shown[0].items() if value == 1] == ["is_pm"]
+    assert [name for name, value in shown[0].items() if value == -1] == [
+        *("is_fundus", "is_macular_readable", "is_optic_disc_readable", "is_retinal_region_readable", "eye_side")
+    ]
+
+
+def test_what_is_assumed_does_not_contradict_what_is_known() -> None:
+    codes = torch.tensor([to_codes(UNKNOWN_CONDITION | {"is_dme": 1}), to_codes(UNKNOWN_CONDITION | {"dr_grade": 3})])
+    edema, severe = (from_codes(row) for row in assume_absent(codes, 0.999, torch.Generator().manual_seed(0)).tolist())
+    assert (edema["dr_grade"], edema["is_dme"], edema["is_gc"]) == (-1, 1, 0)
+    assert (severe["dr_grade"], severe["is_dme"]) == (3, 0)
+    assert implied_values(severe) == {}
