@@ -4,8 +4,8 @@
 
 The plan of a dataset asks for rare findings and for readable eyes far more often than photographs show them, so its
 images differ from photographs in their labels already. Here each image has the labels of one photograph of a test
-patient, unknown ones included; every photograph is used before one is used again. The result is an image folder with
-label columns, for `evaluation.report --synthetic`. An interrupted run is resumed by running it again.
+patient, as training would show them; every photograph is used before one is used again. The result is an image folder
+with label columns, for `evaluation.report --synthetic`. An interrupted run is resumed by running it again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataset_script.build.image_generator import DEFAULT_MODEL, find_model
 from dataset_script.errors import BuildError
 from evaluation.cache import fingerprint
 from evaluation.data.options import add_real_options
-from evaluation.data.photographs import load_table, read_codes
+from evaluation.data.photographs import load_photographs
 from evaluation.data.splits import PARTS, TEST, assign_parts
 from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.measures.features import device
@@ -33,6 +33,7 @@ from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.cpu_inference import default_backend, fastest_dtype
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
 from synfundus.files import write_json, write_text, write_whole
+from synfundus.readability import READABILITY_COLUMNS, is_clear
 
 BATCH = 8
 # What the images depend on; a folder of other images is refused.
@@ -40,17 +41,23 @@ RECORD = "matched.json"
 
 
 def read_labels(options: argparse.Namespace) -> np.ndarray:
-    """The labels of the photographs of one part, int8, shape (N, 16), -1 unknown; no image is decoded.
+    """The labels of the photographs of one part as training shows them, int8, shape (N, 16), -1 unknown.
+
+    Clear photographs are completely readable, see `is_clear`.
 
     Raises:
         EvaluationError: for a source or parts that cannot be used, or a part without photographs.
     """
-    table = load_table(options.real, options.real_config, options.patient_column)
-    patients = np.array([str(name) for name in table[options.patient_column]])
-    parts, _ = assign_parts(patients, np.array(table["__split__"][:]), options.splits)
-    codes = read_codes(table, options.real)[parts == options.part]
-    if not len(codes):
+    cache = options.out.with_name(f"{options.out.name}-cache")
+    real = load_photographs(options.real, options.size, cache, options.real_config, options.patient_column)
+    parts, _ = assign_parts(real.patients, real.splits, options.splits)
+    chosen = real[parts == options.part]
+    if not len(chosen):
         raise EvaluationError(f"--part {options.part}: no photograph of {options.real!r} belongs to it")
+    codes = chosen.codes.copy()
+    readability = codes[:, READABILITY_COLUMNS]  # a view
+    clear = np.array([is_clear(image) for image in chosen.images])
+    readability[clear[:, None] & (readability == UNKNOWN)] = 1
     return codes
 
 
@@ -105,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="folder or Hub id of the pipeline (the bundled)")
     add_real_options(parser)
     parser.add_argument("--part", choices=PARTS, default=TEST, help="whose photographs' labels (%(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="side at which readability is judged (%(default)s)")
     parser.add_argument("--num-images", type=int, default=2000, help="images to generate (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the images")
     options = parser.parse_args(arguments)

@@ -25,13 +25,12 @@ from sklearn.preprocessing import StandardScaler
 from evaluation.errors import EvaluationError
 from evaluation.measures.features import imagenet_space
 from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc
-from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
 from pipeline_synfundus.photograph import PhotographError, read_photograph
 from synfundus.files import write_json
 from synfundus.photographs import read_many
-from synfundus.readability import EYE_SIDE_INDEX, FUNDUS, degrade, is_clear
+from synfundus.readability import EYE_SIDE_INDEX, READABILITY_COLUMNS, degrade, is_clear
 
-READABILITY_COLUMNS = slice(FUNDUS, FUNDUS + len(READABILITY))
 # The kinds of spoiled copies, told from the readability labels that `degrade` sets.
 KIND_OF_LABELS: dict[tuple[int, ...], str] = {
     (0, 0, 0, 0): "unusable",

@@ -23,6 +23,7 @@ FUNDUS, MACULA, DISC, RETINA = (
     CONDITION_NAMES.index(name)
     for name in ("is_fundus", "is_macular_readable", "is_optic_disc_readable", "is_retinal_region_readable")
 )
+READABILITY_COLUMNS = slice(FUNDUS, RETINA + 1)
 # Kinds of degradation and their shares. Unusable photographs are rarer than a local loss.
 KINDS = ("macula", "disc", "retina", "all", "unusable")
 SHARES = (0.22, 0.22, 0.22, 0.17, 0.17)

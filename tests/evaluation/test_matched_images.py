@@ -6,7 +6,8 @@ from PIL import Image
 
 from evaluation.data.photographs import load_photographs
 from evaluation.matched_images import choose_labels, main
-from pipeline_synfundus.labels import CONDITION_NAMES
+from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
+from tests.phantom import draw_phantom
 
 
 @pytest.fixture()
@@ -15,7 +16,9 @@ def photographs(tmp_path: Path) -> Path:
     folder.mkdir()
     lines = ["file_name,patient,is_amd,dr_grade"]
     for number in range(6):
-        Image.new("RGB", (40, 40), (90, 40, 20)).save(folder / f"{number}.png")
+        clear = draw_phantom(complete_condition({}), 64, np.random.default_rng(number))
+        image = Image.fromarray(clear) if number == 3 else Image.new("RGB", (64, 64), (90, 40, 20))
+        image.save(folder / f"{number}.png")
         lines.append(f"{number}.png,p{number},{number % 2},{'' if number == 4 else number % 5}")
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "splits.csv").write_text(
@@ -27,7 +30,7 @@ def photographs(tmp_path: Path) -> Path:
 def arguments(photographs: Path, model: Path, out: Path, count: int) -> list[str]:
     splits = str(photographs.parent / "splits.csv")
     common = ["--model", str(model), "--real", str(photographs), "--splits", splits]
-    return [*common, "--num-images", str(count), "--out", str(out)]
+    return [*common, "--size", "32", "--num-images", str(count), "--out", str(out)]
 
 
 def test_images_have_the_labels_of_the_test_photographs(
@@ -39,6 +42,7 @@ def test_images_have_the_labels_of_the_test_photographs(
     asked = zip(made.label("is_amd").tolist(), made.label("dr_grade").tolist(), strict=True)
     assert sorted(asked) == sorted([(1, 3), (0, -1), (1, 0)] * 2)
     assert (made.label("is_gc") == -1).all()
+    assert (made.label("is_macular_readable") == np.where(made.label("dr_grade") == 3, 1, -1)).all()
     first = (out / "000000.png").read_bytes()
     (out / "000003.png").unlink()
     (out / "000000.png").write_bytes(first)

@@ -13,14 +13,12 @@ import numpy as np
 import torch
 
 from pipeline_synfundus import FundusAutoencoder
-from pipeline_synfundus.labels import READABILITY
 from synfundus.images import to_tensor
-from synfundus.readability import EYE_SIDE_INDEX, FUNDUS, degrade, is_clear
+from synfundus.readability import EYE_SIDE_INDEX, READABILITY_COLUMNS, degrade, is_clear
 from training.configuration.fingerprint import weights_digest
 from training.data.array_file import fill_array
 from training.data.prepared import PreparedData
 
-READABILITY_COLUMNS = slice(FUNDUS, FUNDUS + len(READABILITY))
 ENCODING_BATCH = 16
 
 
