@@ -11,11 +11,11 @@ PRESETS: dict[str, dict[str, int]] = {
     "Proliferative DR": {"dr_grade": 4},
     "Advanced glaucoma": {"is_gc": 1, "is_aon": 1},
     "Macular degeneration": {"is_amd": 1},
-    "Pathological myopia": {"is_pm": 1, "is_dm": 1},
-    "Vein occlusion": {"is_rvo": 1, "is_htr": 1},
+    "Pathological myopia": {"is_pm": 1},
+    "Vein occlusion": {"is_rvo": 1},
     "Epimacular membrane": {"is_em": 1},
 }
-SAME_EYE = ("Healthy", "Moderate NPDR with edema", "Advanced glaucoma", "Pathological myopia")
+SAME_EYE = ("Healthy", "Macular degeneration", "Vein occlusion", "Pathological myopia")
 
 # Arguments of `settings.check_one`.
 EXAMPLES: dict[str, dict[str, Any]] = {
