@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from evaluation.data.photographs import concatenate
 from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
 from evaluation.measures.copies import NEAR_QUANTILE, Copies, find_copies
@@ -46,12 +47,11 @@ def membership_auc(study: Study, describe: Describe, crops: tuple[Crop, ...]) ->
     """
     if not study.held_out_known:
         raise NotMeasurable("it is not known which patients the generator has not seen")
-    parts = (study.train, study.held_out)
-    distance = np.concatenate(
-        [nearest(part.images, study.synthetic.images, describe, crops).distance for part in parts]
-    )
-    member = np.repeat([1, 0], [len(part) for part in parts])
-    return bootstrap_auc(member, -distance, np.concatenate([part.patients for part in parts]), study.seed)
+    # In one search: it describes the views of the synthetic images once.
+    everyone = concatenate([study.train, study.held_out])
+    distance = nearest(everyone.images, study.synthetic.images, describe, crops).distance
+    member = np.repeat([1, 0], [len(study.train), len(study.held_out)])
+    return bootstrap_auc(member, -distance, everyone.patients, study.seed)
 
 
 def run(study: Study, space: FeatureSpace) -> Result:

@@ -34,7 +34,7 @@ def write_report(folder: Path, title: str, results: Sequence[Result]) -> None:
 
 
 def write_public_report(folder: Path, title: str, results: Mapping[str, Result], source: Path) -> None:
-    """Writes the report again without the figures that show real photographs.
+    """Writes the report again without the figures that show real photographs, in place of an earlier one.
 
     Args:
         folder: the new report's folder.
@@ -51,6 +51,18 @@ def write_public_report(folder: Path, title: str, results: Mapping[str, Result],
         for figure in result.figures:
             write_whole(folder / figure.file, partial(shutil.copyfile, source / figure.file))
     write_report(folder, title, list(public.values()))
+    _remove_others(folder, public)
+
+
+def _remove_others(folder: Path, results: Mapping[str, Result]) -> None:
+    """Removes what an earlier report left: experiments that were not run again would be taken for new ones."""
+    kept = {folder / "results" / f"{name}.json" for name in results}
+    kept |= {folder / "tables" / f"{table.name}.csv" for result in results.values() for table in result.tables}
+    kept |= {folder / figure.file for result in results.values() for figure in result.figures}
+    for part in ("results", "tables", "figures"):
+        for file in (folder / part).glob("*"):
+            if file not in kept:
+                file.unlink()
 
 
 def failures(results: Sequence[Result]) -> list[str]:

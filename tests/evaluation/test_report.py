@@ -91,6 +91,10 @@ def test_the_public_report_shows_no_photograph_and_links_to_nothing_else(
     finished: Path, sources: Path, tmp_path: Path
 ) -> None:
     public = tmp_path / "public"
+    earlier = [public / "results" / "another.json", public / "tables" / "another.csv", public / "figures" / "old.png"]
+    for file in earlier:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("of an earlier report")
     try:
         main([*arguments(sources, finished), "--public", str(public)])
     except SystemExit as end:
@@ -102,6 +106,7 @@ def test_the_public_report_shows_no_photograph_and_links_to_nothing_else(
     assert all((public / name).read_bytes() == (finished / name).read_bytes() for name in shown)
     assert not (public / "photographs").exists() and "photographs/" not in (public / "report.md").read_text()
     assert {path.stem for path in (public / "results").glob("*.json")} == set(EXPERIMENTS)
+    assert not any(file.exists() for file in earlier)
 
 
 def test_the_same_command_reads_what_is_there_and_redoes_what_is_missing(
