@@ -28,12 +28,11 @@ from evaluation.data.options import add_real_options
 from evaluation.data.photographs import load_photographs
 from evaluation.data.splits import PARTS, TEST, assign_parts
 from evaluation.errors import EvaluationError, one_line_errors
-from evaluation.measures.features import device
+from evaluation.generator import load_generator
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.cpu_inference import default_backend, fastest_dtype
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
 from synfundus.files import write_json, write_text, write_whole
-from synfundus.readability import READABILITY_COLUMNS, is_clear
+from synfundus.readability import is_clear, label_clear
 
 BATCH = 8
 # What the images depend on; a folder of other images is refused.
@@ -54,11 +53,7 @@ def read_labels(options: argparse.Namespace) -> np.ndarray:
     chosen = real[parts == options.part]
     if not len(chosen):
         raise EvaluationError(f"--part {options.part}: no photograph of {options.real!r} belongs to it")
-    codes = chosen.codes.copy()
-    readability = codes[:, READABILITY_COLUMNS]  # a view
-    clear = np.array([is_clear(image) for image in chosen.images])
-    readability[clear[:, None] & (readability == UNKNOWN)] = 1
-    return codes
+    return label_clear(chosen.codes, np.array([is_clear(image) for image in chosen.images]))
 
 
 def choose_labels(codes: np.ndarray, count: int) -> np.ndarray:
@@ -122,10 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         model = find_model(options.model)
         codes = choose_labels(read_labels(options), options.num_images)
         _check_folder(options.out, {"model": model.revision, "labels": fingerprint(codes)})
-        dtype = fastest_dtype(default_backend())
-        pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=dtype).to(device())
-        pipeline.set_progress_bar_config(disable=True)
-        generate(pipeline, codes, options.out)
+        generate(load_generator(model.folder), codes, options.out)
     print(f"{options.num_images} images are in {options.out}")
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from tqdm.auto import tqdm
 
@@ -29,9 +28,10 @@ from evaluation.data.photographs import Photographs, equalise, load_photographs
 from evaluation.data.splits import TRAINING, VALIDATION, assign_parts
 from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.experiments.readability import select_clear
+from evaluation.generator import load_generator
 from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule, predict
-from evaluation.measures.features import FeatureSpace, device, imagenet_space
+from evaluation.measures.features import FeatureSpace, imagenet_space
 from evaluation.measures.judge import Judge, train_judge
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from evaluation.measures.metrics.kid.kid import kid
@@ -40,7 +40,6 @@ from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
 from pipeline_synfundus import SynFundusPipeline
-from pipeline_synfundus.cpu_inference import default_backend, fastest_dtype
 from pipeline_synfundus.labels import CONDITION_NAMES
 from synfundus.files import write_text
 from synfundus.readability import is_clear
@@ -254,10 +253,6 @@ def _words(interval: tuple[float, float]) -> str:
     return "from {:.0%} to {:.0%}".format(*interval)
 
 
-def _dtype() -> torch.dtype:
-    return torch.bfloat16 if device().type == "cuda" else fastest_dtype(default_backend())
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.sampling_sweep", description=__doc__.splitlines()[0])
@@ -279,9 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not len(others) or not len(held_out):
             raise EvaluationError(f"{len(others)} training and {len(held_out)} validation photographs; both are needed")
         judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
-        pipeline = SynFundusPipeline.from_pretrained(model.folder, dtype=_dtype()).to(device())
-        pipeline.set_progress_bar_config(disable=True)
-        sweep = Sweep(pipeline, select_clear(held_out), judge, imagenet_space(cache))
+        sweep = Sweep(load_generator(model.folder), select_clear(held_out), judge, imagenet_space(cache))
         result = run(sweep, select_clear(others), options.out, model.revision, options.default_only)
     write_text(options.out / PATIENTS, "".join(f"{patient}\n" for patient in np.unique(held_out.patients)))
     write_report(options.out, f"Sampling from {model.name}", [result])

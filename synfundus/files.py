@@ -114,7 +114,7 @@ def _lock(path: Path, wait: bool) -> int | None:
     """Returns the descriptor of the locked file, which is created if there is none; None if another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             # An earlier holder may have removed the file between our opening and locking it: that locks nothing.

@@ -67,6 +67,19 @@ def is_clear(image: np.ndarray) -> bool:
     return sharpness >= CLEAR_SHARPNESS and CLEAR_BRIGHTNESS[0] <= brightness <= CLEAR_BRIGHTNESS[1]
 
 
+def label_clear(codes: np.ndarray, clear: np.ndarray) -> np.ndarray:
+    """A copy of the labels in which clear photographs are readable where it was unknown.
+
+    Args:
+        codes: integers of shape (N, 16), -1 unknown.
+        clear: which photographs are clear, booleans of shape (N,), see `is_clear`.
+    """
+    labelled = codes.copy()
+    readability = labelled[:, READABILITY_COLUMNS]  # a view
+    readability[clear[:, None] & (readability == UNKNOWN)] = 1
+    return labelled
+
+
 def find_anatomy(image: np.ndarray, eye_side: int = UNKNOWN) -> Anatomy | None:
     """Finds disc and macula in a uint8 photograph of shape (S, S, 3).
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline_synfundus.labels import DEFAULT_CONDITION, DISEASES, describe
+from pipeline_synfundus.labels import DEFAULT_CONDITION, describe
 
-from .sheet import BACKGROUND, CAPTION_SIZE, INK, LINE_HEIGHT, save_sheet
+from .sheet import BACKGROUND, CAPTION_SIZE, INK, LINE_HEIGHT, each_finding, save_sheet
 
 Line = tuple[str, list[int]]
 
@@ -26,10 +26,9 @@ def choose_first(labels: pd.DataFrame, count: int) -> list[Line]:
         count: largest number of rows for each.
     """
     lines = []
-    for label in DISEASES:
-        for value in range(1, label.cardinality):
-            positions = np.flatnonzero(labels[label.name] == value)[:count]
-            lines.append((describe(DEFAULT_CONDITION | {label.name: value}), positions.tolist()))
+    for finding in each_finding():
+        fitting = (labels[list(finding)] == pd.Series(finding)).all(axis=1)
+        lines.append((describe({**DEFAULT_CONDITION, **finding}), np.flatnonzero(fitting)[:count].tolist()))
     return lines
 
 
@@ -44,10 +43,12 @@ def write_page(path: Path, lines: Sequence[tuple[str, Sequence[Image.Image]]]) -
     width = max(sum(image.width for image in images) for _, images in lines)
     page = Image.new("RGB", (width, sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(page)
-    for number, (title, images) in enumerate(lines):
-        left, top = 0, sum(heights[:number])
+    top = 0
+    for (title, images), height in zip(lines, heights, strict=True):
+        left = 0
         draw.text((6, top + LINE_HEIGHT // 2), title, INK, ImageFont.load_default(CAPTION_SIZE))
         for image in images:
             page.paste(image.convert("RGB"), (left, top + 2 * LINE_HEIGHT))
             left += image.width
+        top += height
     save_sheet(page, path)

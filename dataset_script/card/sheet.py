@@ -56,8 +56,12 @@ def _things_to_show() -> list[Wanted]:
     """Returns what to show: a healthy eye of each side, each grade and disease, each kind of unreadable image."""
     healthy = {label.name: label.default for label in LABELS}
     sides: list[Wanted] = [{**healthy, EYE_SIDE.name: side} for side in range(EYE_SIDE.cardinality)]
-    diseases: list[Wanted] = [{label.name: value} for label in DISEASES for value in range(1, label.cardinality)]
-    return [*sides, *diseases, *({label.name: 0} for label in READABILITY)]
+    return [*sides, *each_finding(), *({label.name: 0} for label in READABILITY)]
+
+
+def each_finding() -> list[Wanted]:
+    """Returns each grade and each disease."""
+    return [{label.name: value} for label in DISEASES for value in range(1, label.cardinality)]
 
 
 def write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:

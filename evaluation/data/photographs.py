@@ -130,7 +130,7 @@ def load_photographs(
     Raises:
         EvaluationError: for a source, an image or a label that cannot be used, or images smaller than `size`.
     """
-    table = load_table(source, config, patient_column, limit)
+    table = _load_table(source, config, patient_column, limit)
     options = [source, config, patient_column, limit, source_column, size]
     key = fingerprint(str(table._fingerprint), options, code_fingerprint("evaluation.data.photographs"))
     folder = cache / f"photographs-{size}-{key}"
@@ -144,12 +144,8 @@ def load_photographs(
         return Photographs(open_images(folder / "images.npy"), *(saved[field] for field in _FIELDS))
 
 
-def load_table(source: str, config: str | None, patient_column: str | None, limit: int = 0) -> Any:
-    """All splits of a source in one table, with a column `__split__`; its images not decoded. See `load_photographs`.
-
-    Raises:
-        EvaluationError: for a source that cannot be read, lacks a column or has no rows.
-    """
+def _load_table(source: str, config: str | None, patient_column: str | None, limit: int) -> Any:
+    """All splits in one table, with a column `__split__`; its images not decoded."""
     import datasets  # here, not above: it takes a second, and tests of arrays do without it
 
     try:

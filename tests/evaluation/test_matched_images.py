@@ -7,24 +7,23 @@ from PIL import Image
 from evaluation.data.photographs import load_photographs
 from evaluation.matched_images import choose_labels, main
 from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition
+from tests.image_folder import write_image_folder
 from tests.phantom import draw_phantom
 
 
 @pytest.fixture()
 def photographs(tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    lines = ["file_name,patient,is_amd,dr_grade"]
-    for number in range(6):
-        clear = draw_phantom(complete_condition({}), 64, np.random.default_rng(number))
-        image = Image.fromarray(clear) if number == 3 else Image.new("RGB", (64, 64), (90, 40, 20))
-        image.save(folder / f"{number}.png")
-        lines.append(f"{number}.png,p{number},{number % 2},{'' if number == 4 else number % 5}")
-    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    images = [Image.new("RGB", (64, 64), (90, 40, 20)) for _ in range(6)]
+    images[3] = Image.fromarray(draw_phantom(complete_condition({}), 64, np.random.default_rng(3)))
+    labels = {
+        "patient": [f"p{number}" for number in range(6)],
+        "is_amd": [0, 1, 0, 1, 0, 1],
+        "dr_grade": [0, 1, 2, 3, None, 0],
+    }
     (tmp_path / "splits.csv").write_text(
         "patient,part\n" + "".join(f"p{n},{'test' if n >= 3 else 'training'}\n" for n in range(6))
     )
-    return folder
+    return write_image_folder(tmp_path / "photographs", images, labels)
 
 
 def arguments(photographs: Path, model: Path, out: Path, count: int) -> list[str]:

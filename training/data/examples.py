@@ -14,7 +14,7 @@ import torch
 
 from pipeline_synfundus import FundusAutoencoder
 from synfundus.images import to_tensor
-from synfundus.readability import EYE_SIDE_INDEX, READABILITY_COLUMNS, degrade, is_clear
+from synfundus.readability import EYE_SIDE_INDEX, READABILITY_COLUMNS, degrade, is_clear, label_clear
 from training.configuration.fingerprint import weights_digest
 from training.data.array_file import fill_array
 from training.data.prepared import PreparedData
@@ -131,11 +131,9 @@ def make_examples(data: PreparedData, rows: np.ndarray, degraded_share: float, s
         lambda part: np.array([is_clear(image) for image in data.images[part]]),
         "judging readability",
     )[rows]
-    codes = data.codes[rows].copy()
-    known = codes[:, READABILITY_COLUMNS]
-    known[clear[:, None] & (known < 0)] = 1
+    codes = label_clear(data.codes[rows], clear)
     # Only a photograph in which everything is readable can be degraded in a known way.
-    candidates = np.flatnonzero(clear & (known == 1).all(axis=1))
+    candidates = np.flatnonzero(clear & (codes[:, READABILITY_COLUMNS] == 1).all(axis=1))
     wanted = round(len(rows) * degraded_share / (1 - degraded_share)) if len(candidates) else 0
     spoiled = np.resize(np.random.default_rng([seed, 4]).permutation(candidates), wanted)
     digest = _digest(data.digest, rows, spoiled, seed)

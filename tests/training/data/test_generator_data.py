@@ -4,6 +4,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.image_folder import write_image_folder
 from training.configuration.config import ConfigError, TrainingConfig, load_config
 from training.data.generator_data import load_data
 
@@ -11,14 +12,13 @@ from training.data.generator_data import load_data
 @pytest.fixture()
 def folder(tmp_path: Path) -> Path:
     """Photographs of 24 patients at 32 pixels; those of even numbers had 12 pixels."""
-    path = tmp_path / "photographs"
-    path.mkdir()
-    lines = ["file_name,patient,side,is_pm"]
-    for number in range(24):
-        Image.new("RGB", (32, 32), (90 + number, 40, 20)).save(path / f"{number}.png")
-        lines.append(f"{number}.png,p{number},{32 if number % 2 else 12},{number % 3 // 2}")
-    (path / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return path
+    images = [Image.new("RGB", (32, 32), (90 + number, 40, 20)) for number in range(24)]
+    labels = {
+        "patient": [f"p{number}" for number in range(24)],
+        "side": [32 if number % 2 else 12 for number in range(24)],
+        "is_pm": [number % 3 // 2 for number in range(24)],
+    }
+    return write_image_folder(tmp_path / "photographs", images, labels)
 
 
 def make_config(folder: Path, **generator: object) -> TrainingConfig:
