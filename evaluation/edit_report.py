@@ -11,8 +11,9 @@ generated.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,15 @@ from pipeline_synfundus.labels import complete_condition, to_codes
 
 SHOWN_SEEDS = (0, 1)
 METHOD = (
-    "For each change, at most {limit} readable photographs of {part} patients that can be changed so are edited; their "
-    "known labels are the source conditions. The requested label: AUC between the edited images and their originals by "
-    "the answer of a classifier ({architecture}), which was trained on photographs of the training patients, in the "
-    "requested direction. 0.5 means that nothing changed. The first table has the AUC of the same classifier between "
-    "photographs with and without the finding, within source. Other labels: mean distance of the same AUC from 0.5; 0 "
-    "means that nothing else changed. Vessels: Dice of the strongest responses of a vessel filter. Disc: median "
-    "distance of its centre, in percent of the image's side, where it is found in both. The reconstruction of the "
-    "autoencoder is the least that an edit changes; a new eye with the requested labels is the most. Intervals are "
-    "95 % bootstraps by patient."
+    "For each change, at most {limit} readable photographs of {part} patients that can be changed so are edited; "
+    "their known labels are the source conditions. The requested label: AUC between the edited images and their "
+    "originals by the answer of a classifier ({architecture}, {size}x{size} pixels), which was trained on photographs "
+    "of the training patients, in the requested direction. 0.5 means that nothing changed. The first table has the "
+    "AUC of the same classifier between photographs with and without the finding, within source. Other labels: mean "
+    "distance of the same AUC from 0.5; 0 means that nothing else changed. Vessels: Dice of the strongest responses "
+    "of a vessel filter. Disc: median distance of its centre, in percent of the image's side, where it is found in "
+    "both. The reconstruction of the autoencoder is the least that an edit changes; a new eye with the requested "
+    "labels is the most. Intervals are 95 % bootstraps by patient."
 )
 
 
@@ -67,7 +68,8 @@ class EditStudy:
         editor: makes the edits.
         judge: a classifier of photographs of other patients.
         judged: the questions that it has learned.
-        photographs: those that may be edited.
+        photographs: those that may be edited, at any size.
+        read: reads the photographs with the given `names` at the size of the model.
         folder: the report's.
         version: fingerprint of the model, part of the key of saved images.
         limit: at most so many photographs are edited for a change.
@@ -79,11 +81,12 @@ class EditStudy:
         judge: Judge,
         judged: np.ndarray,
         photographs: Photographs,
+        read: Callable[..., Photographs],
         folder: Path,
         version: str,
         limit: int,
     ) -> None:
-        self.editor, self.judge, self.judged, self.photographs = editor, judge, judged, photographs
+        self.editor, self.judge, self.judged, self.photographs, self.read = editor, judge, judged, photographs, read
         self.folder, self.version, self.limit = folder, version, limit
 
     def originals(self) -> dict[Change, Originals]:
@@ -96,7 +99,7 @@ class EditStudy:
         for change in CHANGES:
             usable = self.photographs[np.flatnonzero(change.applies_to(self.photographs))].sample(self.limit, 0)
             if len(usable) >= MIN_PER_CLASS:
-                found[change] = Originals(usable, change, self.judge, self.judged)
+                found[change] = Originals(self.read(names=usable.names), change, self.judge, self.judged)
         if not found:
             raise EvaluationError(f"no change applies to {MIN_PER_CLASS} readable photographs")
         return found
@@ -203,13 +206,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--limit", type=int, default=60, help="maximum number of photographs for each change (%(default)s)")
     add("--limit-real", type=int, default=0, help="maximum number of real photographs in total, 0 for all")
     add("--strengths", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="of the edits (%(default)s)")
+    add("--size", type=int, default=128, help="side of the images that the classifier judges, in pixels (%(default)s)")
     add("--architecture", default="imagenet", help="of the classifier of labels: resnet, vit, imagenet or a folder")
     add("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
     add("--out", type=Path, required=True, help="the report's folder")
     options = parser.parse_args(arguments)
     if not all(0 < strength <= 1 for strength in options.strengths):
         parser.error(f"--strengths are {options.strengths}; allowed are numbers above 0 and up to 1")
-    for name in ("limit", "images_seen"):
+    for name in ("limit", "size", "images_seen"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} is {getattr(options, name)}; allowed is 1 or more")
     return options
@@ -228,9 +232,20 @@ def prepare(options: argparse.Namespace) -> EditStudy:
     height, width = pipeline.image_size
     if height != width:
         raise EvaluationError(f"model {options.model!r} has images of {width}x{height} pixels; allowed are squares")
-    real = load_photographs(
-        options.real, height, cache, options.real_config, options.patient_column, options.limit_real
+    if options.size > height:
+        raise EvaluationError(
+            f"--size is {options.size}, but the model's images have {height} pixels; allowed is up to that"
+        )
+    # Every photograph at the size of the classifier, and those to edit at the size of the model.
+    load = partial(
+        load_photographs,
+        options.real,
+        cache=cache,
+        config=options.real_config,
+        patient_column=options.patient_column,
+        limit=options.limit_real,
     )
+    real = load(size=options.size)
     parts, _ = assign_parts(real.patients, real.splits, options.splits)
     training, chosen = real[parts == TRAINING], real[parts == options.part]
     if not len(training) or not len(chosen):
@@ -239,7 +254,8 @@ def prepare(options: argparse.Namespace) -> EditStudy:
         refuse_chosen_on(chosen.patients, options.chosen_on)
     judge = train_judge(training, cache, options.architecture, Schedule(images_seen=options.images_seen))
     judged = measurable_questions(answers(training.codes))
-    return EditStudy(Editor(pipeline), judge, judged, chosen, options.out, model.revision, options.limit)
+    read = partial(load, size=height)
+    return EditStudy(Editor(pipeline), judge, judged, chosen, read, options.out, model.revision, options.limit)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -247,8 +263,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     with one_line_errors(BuildError):
         study = prepare(options)
-        method = METHOD.format(limit=options.limit, part=options.part, architecture=options.architecture)
-        result = run(study, options.strengths, method)
+        given = {name: getattr(options, name) for name in ("limit", "part", "architecture", "size")}
+        result = run(study, options.strengths, METHOD.format(**given))
     write_report(options.out, f"Edits by {Path(options.model).name}", [result])
     print(f"the report is {options.out / 'report.html'}")
 

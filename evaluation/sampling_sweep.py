@@ -30,7 +30,7 @@ from evaluation.errors import EvaluationError, one_line_errors
 from evaluation.experiments.readability import select_clear
 from evaluation.generator import load_generator
 from evaluation.measures.classifier import answers
-from evaluation.measures.classifier_training import Schedule, predict
+from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.features import FeatureSpace, imagenet_space
 from evaluation.measures.judge import Judge, train_judge
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
@@ -134,7 +134,7 @@ class Sweep:
     def measure(self, images: np.ndarray | Images) -> list[float]:
         """`MEASURES` of images with the labels of the photographs, or of the photographs themselves."""
         vectors = self.space(images)
-        probabilities = predict(self.judge.network, images)
+        probabilities = self.judge.predict(images)
         label_auc = float(np.mean([auc(*self._answers(probabilities, column)) for column in self._measurable]))
         clear = float(np.mean([is_clear(image) for image in images]))
         return [frechet_distance(vectors, self._real), kid(vectors, self._real), label_auc, clear]

@@ -114,6 +114,7 @@ def load_photographs(
     patient_column: str | None = None,
     limit: int = 0,
     source_column: str = "source",
+    names: Sequence[str] | np.ndarray | None = None,
 ) -> Photographs:
     """Reads all splits of a `datasets` source and equalises the images on disk; a second call uses the same files.
 
@@ -126,17 +127,20 @@ def load_photographs(
         patient_column: column of patients. None: every image is its own patient.
         limit: maximum number of rows, drawn at random with a fixed seed; 0 takes all.
         source_column: column that names the photograph set of a row; without it, all rows are of one set.
+        names: the rows to read, by their `names` in the result of a call with the same `limit`; None reads all.
 
     Raises:
         EvaluationError: for a source, an image or a label that cannot be used, or images smaller than `size`.
     """
     table = _load_table(source, config, patient_column, limit)
+    rows = np.arange(len(table)) if names is None else np.array(names, dtype=int)
+    table = table if names is None else table.select(rows)
     options = [source, config, patient_column, limit, source_column, size]
     key = fingerprint(str(table._fingerprint), options, code_fingerprint("evaluation.data.photographs"))
     folder = cache / f"photographs-{size}-{key}"
     if not folder.exists():
         _check_sizes(table, source, size)
-        fields = _read_fields(table, source, patient_column, source_column)
+        fields = _read_fields(table, source, rows, patient_column, source_column)
         with atomic_folder(folder) as temporary:
             write_rows(temporary / "images.npy", len(table), _equalise_all(table, source, size))
             write_whole(temporary / "fields.npz", lambda path: np.savez(path, allow_pickle=False, **fields))
@@ -189,8 +193,10 @@ def _decode(cell: dict[str, Any], row: int, source: str) -> Image.Image:
         raise EvaluationError(f"the image in row {row} of {source!r} cannot be read: {error}") from error
 
 
-def _read_fields(table: Any, source: str, patient_column: str | None, source_column: str) -> dict[str, np.ndarray]:
-    names = [str(row) for row in range(len(table))]
+def _read_fields(
+    table: Any, source: str, rows: np.ndarray, patient_column: str | None, source_column: str
+) -> dict[str, np.ndarray]:
+    names = [str(row) for row in rows]
     has_sources = source_column in table.column_names
     fields = {
         "patients": [str(name) for name in table[patient_column]] if patient_column else names,

@@ -13,7 +13,6 @@ from evaluation.data.photographs import Photographs
 from evaluation.errors import NotMeasurable
 from evaluation.experiments.edits import Change
 from evaluation.measures.classifier import QUESTIONS
-from evaluation.measures.classifier_training import predict
 from evaluation.measures.judge import Judge
 from evaluation.measures.statistics import Interval, bootstrap, bootstrap_within_source_auc
 from evaluation.measures.vessels import dice, find_vessels
@@ -47,7 +46,7 @@ class Originals:
     @cached_property
     def answers(self) -> np.ndarray:
         """The judge's probabilities, shape (N, Q)."""
-        return predict(self.judge.network, self.images)
+        return self.judge.predict(self.images)
 
     @cached_property
     def vessels(self) -> list[np.ndarray]:
@@ -100,7 +99,7 @@ MEASURES = ("requested label, AUC", "other labels, |AUC - 0.5|", "vessels, Dice"
 
 def measure_effect(originals: Originals, edited: np.ndarray, seed: int) -> Effect:
     """Compares edited images with their originals; intervals are bootstraps by patient."""
-    change, before, after = originals.change, originals.answers, predict(originals.judge.network, edited)
+    change, before, after = originals.change, originals.answers, originals.judge.predict(edited)
     others = [column for column in originals.judged if QUESTIONS[column][0] != change.label]
     masks = zip(originals.vessels, map(find_vessels, edited), strict=True)
     overlaps = np.array([dice(old, new) for old, new in masks])
@@ -156,5 +155,5 @@ def attainable(judge: Judge, photographs: Photographs, change: Change, seed: int
     if not len(part):
         return f"not measurable: no photograph has a known {change.label}"
     truth = (part.label(change.label) >= max(change.before, change.after)).astype(int)
-    scores = predict(judge.network, part.images)[:, change.question]
+    scores = judge.predict(part.images)[:, change.question]
     return measured(bootstrap_within_source_auc, truth, scores, part.sources, part.patients, seed)

@@ -11,7 +11,6 @@ from evaluation.data.study import MAX_SAMPLE, Study
 from evaluation.errors import NotMeasurable
 from evaluation.experiments.readability import add_readability
 from evaluation.measures.classifier import QUESTION_NAMES, answers, grades
-from evaluation.measures.classifier_training import predict
 from evaluation.measures.judge import Judge
 from evaluation.measures.statistics import (
     Interval,
@@ -60,7 +59,7 @@ class Judged:
 
 def judge_labels(judge: Judge, photographs: Photographs, seed: int) -> Judged:
     """Compares the judge's answers with the labels of these photographs."""
-    probabilities, truth = predict(judge.network, photographs.images), answers(photographs.codes)
+    probabilities, truth = judge.predict(photographs.images), answers(photographs.codes)
     judged = Judged({}, {}, {})
     for column, name in enumerate(QUESTION_NAMES):
         known = ~np.isnan(truth[:, column])

@@ -71,6 +71,12 @@ def test_a_perfect_edit_changes_the_requested_label_more_than_others(change: Cha
     assert isinstance(reached, Interval) and reached.value > 0.8
 
 
+def test_larger_images_are_reduced_to_what_the_judge_has_learned(judge: Judge) -> None:
+    eyes = draw_eyes(20, 1)
+    enlarged = eyes.repeat(4, axis=1).repeat(4, axis=2)
+    np.testing.assert_allclose(judge.predict(enlarged), judge.predict(eyes), atol=0.1)
+
+
 def test_a_change_of_another_finding_and_of_the_eye_is_seen(judge: Judge) -> None:
     clean = values(measure_effect(originals(judge, ADD), draw_eyes(20, 1), 0))
     careless = values(measure_effect(originals(judge, ADD), draw_eyes(20, 1, rvo=1), 0))
@@ -106,7 +112,8 @@ def arguments(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("edits")
     write_phantom_dataset(folder / "real", 90, SIZE, np.random.default_rng(0), label_columns=["is_amd"])
     given = ["--model", str(tiny_pipeline_dir), "--real", str(folder / "real"), "--out", str(folder / "out")]
-    return [*given, "--strengths", "0.5", "--limit", "10", "--architecture", "resnet", "--images-seen", "64"]
+    given += ["--size", "16", "--architecture", "resnet", "--images-seen", "64"]
+    return [*given, "--strengths", "0.5", "--limit", "10"]
 
 
 def test_the_report_is_written_and_resumed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +134,7 @@ def test_bad_input_is_named(arguments: list[str], capsys: pytest.CaptureFixture[
     for change, message in (
         (["--strengths", "0"], "--strengths are [0.0]"),
         (["--limit", "0"], "--limit is 0"),
+        (["--size", "32"], "--size is 32, but the model's images have 16 pixels"),
         (["--model", "nowhere"], "nowhere"),
     ):
         with pytest.raises(SystemExit) as stopped:

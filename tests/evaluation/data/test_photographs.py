@@ -52,6 +52,13 @@ def test_a_second_call_reads_the_same_from_the_cache(tmp_path: Path) -> None:
     assert first.fingerprint != first[np.arange(3)].fingerprint
 
 
+def test_rows_are_read_by_name_and_keep_their_names(tmp_path: Path) -> None:
+    write_phantom_dataset(tmp_path / "real", 8, 32, np.random.default_rng(0), ["is_amd"])
+    everything = load_photographs(str(tmp_path / "real"), 32, tmp_path / "cache")
+    chosen = load_photographs(str(tmp_path / "real"), 32, tmp_path / "cache", names=["6", "1"])
+    assert chosen.fingerprint == everything[np.array([6, 1])].fingerprint
+
+
 def test_images_smaller_than_the_size_are_refused(tmp_path: Path) -> None:
     write_phantom_dataset(tmp_path / "real", 4, 32, np.random.default_rng(0), ["is_amd"])
     with pytest.raises(EvaluationError, match=r"size is 64, but half of the images .* at most 32 pixels"):
