@@ -7,6 +7,7 @@ weights and stored in the cache of Hugging Face. The decoder stays in torch: wit
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import importlib.util
 import io
@@ -133,7 +134,13 @@ class _Unet(torch.nn.Module):
         return self.unet(sample, timestep, class_labels=class_labels, return_dict=False)[0]
 
 
+@functools.cache
 def _core() -> Any:
+    """One for the process: each gives the signal handlers a stack, and takes it back when it goes.
+
+    Two that go in the order in which they came leave a stack that is freed already. Then the next signal, such as
+    Ctrl-C, ends the process with a segmentation fault (OpenVINO 2026.4).
+    """
     import openvino
 
     return openvino.Core()

@@ -1,4 +1,5 @@
 import copy
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,26 @@ from pipeline_synfundus import SynFundusPipeline, cpu_inference
 
 pytest.importorskip("openvino", reason="needs OpenVINO: pip install synfundus[openvino]")
 
+# Interrupts itself after two compiled models are gone, the first one first.
+INTERRUPTED = """
+import gc, os, signal, time
+from tests.tiny_pipelines import build_tiny_pipeline
+pipelines = [build_tiny_pipeline(3, None) for _ in range(2)]
+for pipeline in pipelines:
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.cpu_backend = "openvino"
+    pipeline({}, num_inference_steps=1)
+del pipeline
+while pipelines:
+    del pipelines[0]
+    gc.collect()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 CONDITIONS = [{"dr_grade": 3, "is_dme": 1}, {"is_gc": 1, "eye_side": 0}, {}]
 SEEDS = [1, 2, 3]
 
@@ -59,6 +80,11 @@ def with_torch(pipeline: SynFundusPipeline, **options: Any) -> np.ndarray:
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return -10 * np.log10(max(np.square(one - other).mean(), 1e-12))
+
+
+def test_an_interrupt_after_models_are_gone_is_received(warm_python: Path) -> None:
+    done = subprocess.run([warm_python, "-c", INTERRUPTED], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_images_are_those_of_torch_and_the_same_alone_as_in_a_batch(
