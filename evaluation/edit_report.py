@@ -36,15 +36,14 @@ from evaluation.experiments.edit_effects import (
     measure_effect,
 )
 from evaluation.experiments.edits import CHANGES, INVERSION, NOISE, Change, Editor, Way, list_ways
+from evaluation.generator import load_generator
 from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule
-from evaluation.measures.features import device
 from evaluation.measures.judge import Judge, train_judge
 from evaluation.measures.statistics import MIN_PER_CLASS, Interval, measurable_questions
 from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
 from evaluation.report_page.results import Cell, Figure, Result, Table
-from pipeline_synfundus import SynFundusPipeline
 from pipeline_synfundus.labels import complete_condition, to_codes
 
 SHOWN_SEEDS = (0, 1)
@@ -227,8 +226,7 @@ def prepare(options: argparse.Namespace) -> EditStudy:
         EvaluationError: for photographs that cannot be used.
     """
     model, cache = find_model(options.model), options.out / "cache"
-    pipeline = SynFundusPipeline.from_pretrained(model.folder).to(device())
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = load_generator(model.folder)
     height, width = pipeline.image_size
     if height != width:
         raise EvaluationError(f"model {options.model!r} has images of {width}x{height} pixels; allowed are squares")

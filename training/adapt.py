@@ -41,6 +41,7 @@ from training.data.prepared import prepare_data
 from training.loop.processes import make_accelerator
 from training.loop.trainer import Trainer
 from training.losses.flow_matching import FlowMatchingLoss, validation_loss
+from training.splits import write_parts
 
 STAGE = "adaptation"
 # Few photographs are held out, so the validation loss is the mean over several draws of noise.
@@ -83,6 +84,8 @@ class _Adaptation:
         evaluations = self.out / "evaluations.json"
         if not evaluations.exists():
             check_source(self.config)
+        if self.config.data.test_share:
+            write_parts(self.config, self.out / "splits.csv")
         self.accelerator = make_accelerator(self.config, self.out / STAGE)
         if self.accelerator.num_processes > 1:
             raise ConfigError(f"training.adapt runs in one process, but {self.accelerator.num_processes} were started")
@@ -211,6 +214,12 @@ def parse_settings() -> AdaptationSettings:
     data.add_argument("--image-column", default="image", help="column of the photographs (%(default)s)")
     data.add_argument("--group-column", help="column of the patients; without it each photograph counts as a patient")
     data.add_argument("--validation-share", type=float, default=0.15, help="share of patients held out (%(default)s)")
+    data.add_argument(
+        "--test-share",
+        type=float,
+        default=0.0,
+        help="share of patients who take no part, to evaluate the result on; OUT/splits.csv lists them (%(default)s)",
+    )
     data.add_argument("--skip-unusable", action="store_true", help="leave out photographs that cannot be decoded")
     data.add_argument("--sources", help="Markdown file with the origin and terms of the photographs, for the card")
     parser.add_argument("--out", required=True, help="folder of the run; the result is in its folder `pipeline`")
@@ -244,6 +253,7 @@ def parse_settings() -> AdaptationSettings:
         given.pop("image_column"),
         given.pop("group_column"),
         validation_share=given.pop("validation_share"),
+        test_share=given.pop("test_share"),
         skip_unusable=given.pop("skip_unusable"),
         sources=given.pop("sources"),
     )

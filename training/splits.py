@@ -33,6 +33,19 @@ def list_parts(config: TrainingConfig) -> list[tuple[str, str]]:
     return list(zip(patients.tolist(), choose_parts(patients, config.data, config.seed).tolist(), strict=True))
 
 
+def write_parts(config: TrainingConfig, path: Path) -> list[tuple[str, str]]:
+    """Writes `list_parts` as a CSV file with the columns `patient` and `part`, and returns it.
+
+    Raises:
+        ConfigError: as `list_parts`.
+    """
+    rows = list_parts(config)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("patient", "part"), *rows])
+    write_text(path, text.getvalue())
+    return rows
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -40,12 +53,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="CSV file with the columns patient and part")
     options = parser.parse_args()
     try:
-        rows = list_parts(load_config(options.config))
+        rows = write_parts(load_config(options.config), options.out)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("patient", "part"), *rows])
-    write_text(options.out, text.getvalue())
     counts = {part: sum(row[1] == part for row in rows) for part in ("training", "validation", "test")}
     print(f"{options.out}: " + ", ".join(f"{count} {part} patients" for part, count in counts.items()))
 

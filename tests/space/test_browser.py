@@ -39,10 +39,21 @@ WATCH = """() => {
 on_both = pytest.mark.parametrize("page", [DESKTOP, PHONE], ids=["desktop-dark", "phone-light"], indirect=True)
 
 
+@pytest.fixture(scope="module")
+def windows(browser: Any) -> Iterator[dict[int, Any]]:
+    """A browser window of each width, whose pages share the cache of files."""
+    opened = {
+        size["viewport"]["width"]: browser.new_context(**size, accept_downloads=True) for size in (DESKTOP, PHONE)
+    }
+    yield opened
+    for window in opened.values():
+        window.close()
+
+
 @pytest.fixture
-def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, windows: dict[int, Any], address: str) -> Iterator[Page]:
     """The page, just opened; at the end nothing may have been asked of another host."""
-    context = browser.new_context(**getattr(request, "param", DESKTOP), accept_downloads=True)
+    size = getattr(request, "param", DESKTOP)
     outside: list[str] = []
 
     def check(asked: Any) -> None:
@@ -50,13 +61,13 @@ def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator
         if parts.scheme.startswith("http") and parts.hostname != "127.0.0.1":
             outside.append(asked.url)
 
-    context.on("request", check)
-    page = context.new_page()
+    page = windows[size["viewport"]["width"]].new_page()
+    page.on("request", check)
     page.set_default_timeout(30_000)
     page.goto(address)
     page.wait_for_selector("#condition input")
     yield page
-    context.close()
+    page.close()
     assert outside == []
 
 

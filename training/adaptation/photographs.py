@@ -25,9 +25,14 @@ def check_source(config: TrainingConfig) -> None:
     Photographs that cannot be decoded are left to the preparation, which lists all of them.
 
     Raises:
-        ConfigError: for too few photographs, a column that is almost a label's, a value that is not allowed, or
-            photographs that would have to be enlarged; the message lists all of these.
+        ConfigError: for test patients without a column of patients, too few photographs, a column that is almost a
+            label's, a value that is not allowed, or photographs that would have to be enlarged; the message lists all
+            of these.
     """
+    if config.data.test_share and config.data.group_column is None:
+        raise ConfigError(
+            f"--test-share is {config.data.test_share}, which needs --group-column: the column of patients"
+        )
     table = load_source(config.data)
     wanted = MIN_TRAINING + MIN_VALIDATION
     if len(table) < wanted:
