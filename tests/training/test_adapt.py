@@ -1,5 +1,6 @@
 """Adapting a generator: trained by a few steps on one kind of phantom, adapted to a camera with another tone."""
 
+import csv
 import json
 import re
 import shutil
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from pipeline_synfundus import FundusAutoencoder, SynFundusPipeline
 from tests.phantom import write_phantom_dataset
 from tests.tiny_pipelines import build_tiny_networks
-from training.adapt import NothingGained, adapt
+from training.adapt import NothingGained, _Adaptation, adapt
 from training.adaptation.near_copies import CopySearch
 from training.adaptation.settings import AdaptationSettings
 from training.adaptation.start import TRAINED, load_start
@@ -270,3 +271,17 @@ def test_too_few_patients_to_validate_on_are_refused(generator: Path, photograph
 def test_settings_out_of_range_are_refused_by_name(name: str) -> None:
     with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} is 0, but must be positive"):
         AdaptationSettings(DataConfig("photographs"), "out", **{name: 0})
+
+
+def test_test_patients_take_no_part_and_are_listed(generator: Path, photographs: Path, tmp_path: Path) -> None:
+    given = settings(generator, photographs, tmp_path)
+    given = replace(given, data=replace(given.data, validation_share=0.15, test_share=0.2))
+    run = _Adaptation(given)
+    with (tmp_path / "splits.csv").open() as file:
+        parts = {row["patient"]: row["part"] for row in csv.DictReader(file)}
+    patients = datasets.load_dataset(str(photographs), split="train")["patient"]
+    for examples, part in ((run.data.training, "training"), (run.validation, "validation")):
+        assert {parts[patients[row]] for row in examples.source_rows} == {part}
+    assert 0 < list(parts.values()).count("test") < 40
+    with pytest.raises(ConfigError, match=r"--test-share is 0\.2, which needs --group-column"):
+        adapt(replace(given, out=str(tmp_path / "no-patients"), data=replace(given.data, group_column=None)))
