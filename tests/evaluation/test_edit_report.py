@@ -31,6 +31,23 @@ def training() -> Photographs:
 
 
 @pytest.fixture(scope="module")
+def quick_pipeline_dir(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline with three steps by default; an edit takes as many from its strength on."""
+    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
+    pipeline.register_to_config(default_num_inference_steps=3)
+    folder = tmp_path_factory.mktemp("models") / "quick"
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quick_pipeline(quick_pipeline_dir: Path) -> SynFundusPipeline:
+    pipeline = SynFundusPipeline.from_pretrained(quick_pipeline_dir)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     return train_judge(training(), tmp_path_factory.mktemp("cache"), "resnet", Schedule(1600, learning_rate=2e-3))
 
@@ -98,20 +115,18 @@ def test_ways_reach_from_the_reconstruction_to_a_new_eye(tiny_pipeline_dir: Path
 
 
 @pytest.mark.parametrize("kind", ["noise", "from scratch"])
-def test_a_known_label_that_the_change_excludes_changes_with_it(tiny_pipeline_dir: Path, kind: str) -> None:
-    pipeline = SynFundusPipeline.from_pretrained(tiny_pipeline_dir)
-    pipeline.set_progress_bar_config(disable=True)
-    images = draw_photographs(2, pipeline.image_size[0], 2, ()).images[:]
+def test_a_known_label_that_the_change_excludes_changes_with_it(quick_pipeline: SynFundusPipeline, kind: str) -> None:
+    images = draw_photographs(2, quick_pipeline.image_size[0], 2, ()).images[:]
     codes = np.array([to_codes(complete_condition(condition)) for condition in ({"dr_grade": 2, "is_dme": 1}, {})])
-    edited = Editor(pipeline)(images, codes, Change("dr_grade", 2, 0), Way(kind, 0.5))
+    edited = Editor(quick_pipeline)(images, codes, Change("dr_grade", 2, 0), Way(kind, 0.5))
     assert edited.shape == images.shape
 
 
 @pytest.fixture(scope="module")
-def arguments(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def arguments(quick_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("edits")
     write_phantom_dataset(folder / "real", 90, SIZE, np.random.default_rng(0), label_columns=["is_amd"])
-    given = ["--model", str(tiny_pipeline_dir), "--real", str(folder / "real"), "--out", str(folder / "out")]
+    given = ["--model", str(quick_pipeline_dir), "--real", str(folder / "real"), "--out", str(folder / "out")]
     given += ["--size", "16", "--architecture", "resnet", "--images-seen", "64"]
     return [*given, "--strengths", "0.5", "--limit", "10"]
 
@@ -125,6 +140,7 @@ def test_the_report_is_written_and_resumed(arguments: list[str], monkeypatch: py
         rows = list(csv.DictReader(file))
     assert [row["way"] for row in rows[:4]] == [way.name for way in list_ways([0.5])]
     monkeypatch.setattr(edit_report, "_draw_examples", lambda *_: edit_report.Figure("figures/edits-examples.png", ""))
+    monkeypatch.setattr(edit_report, "_draw_curves", lambda *_: [])
     monkeypatch.setattr(Editor, "__call__", pytest.fail)  # the edits are on disk
     edit_report.main(arguments)
     assert (out / "tables" / "edits.csv").read_text() and report.splitlines()[0].startswith("# Edits by")

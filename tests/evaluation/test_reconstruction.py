@@ -19,12 +19,13 @@ SIZE = 64
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantom photographs, the parts of their patients, and an autoencoder of many principal components."""
     folder = tmp_path_factory.mktemp("reconstruction")
-    write_phantom_dataset(folder / "real", 120, SIZE, np.random.default_rng(0), label_columns=["is_amd"])
+    write_phantom_dataset(folder / "real", 70, SIZE, np.random.default_rng(0), label_columns=["is_amd"])
     with (folder / "splits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("patient", "part"))
         patients = sorted({row["patient"] for row in _rows(folder / "real")})
-        writer.writerows((name, ("training", "validation", "test")[i % 3]) for i, name in enumerate(patients))
+        parts = ("training", "validation", "training", "validation", "test")  # that of the test is not read
+        writer.writerows((name, parts[i % 5]) for i, name in enumerate(patients))
     drawn = [draw_phantom(complete_condition({}), SIZE, np.random.default_rng(seed)) for seed in range(8)]
     images = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
     patches = images.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 4, 4)

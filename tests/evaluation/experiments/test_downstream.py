@@ -16,19 +16,19 @@ from tests.evaluation.studies import draw_photographs
 
 PLAN = Plan(
     task="is_amd",
-    size=32,
+    size=16,
     fractions=(0.2, 1.0),
     seeds=(0, 1),
     networks=("resnet",),
     initialised=(),
-    schedule=Schedule(images_seen=320, batch_size=16, learning_rate=2e-3),
+    schedule=Schedule(images_seen=240, batch_size=16, learning_rate=2e-3),
 )
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Large drusen in 32-pixel phantoms: many synthetic images, few real ones."""
-    parts = (draw_photographs(rows, 32, seed, ("is_amd",), 2) for rows, seed in ((160, 1), (60, 2), (60, 3)))
+    """Large drusen in phantoms of 32 pixels, which the plan halves: many synthetic images, few real ones."""
+    parts = (draw_photographs(rows, 32, seed, ("is_amd",), 2) for rows, seed in ((120, 1), (60, 2), (40, 3)))
     return Study(*parts, held_out_known=True, folder=tmp_path_factory.mktemp("report"), seed=0)
 
 

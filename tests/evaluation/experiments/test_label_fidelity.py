@@ -20,6 +20,7 @@ from tests.evaluation.studies import draw_photographs, make_individual
 from tests.phantom import draw_phantom
 
 NAMES = ("is_amd", "is_gc", "is_macular_readable", "eye_side")
+JUDGE_SCHEDULE = Schedule(images_seen=960, batch_size=16, learning_rate=2e-3)
 
 
 def test_unknown_labels_give_no_answer_and_grades_give_four() -> None:
@@ -76,13 +77,13 @@ def test_training_is_the_same_for_the_same_seed() -> None:
 @pytest.fixture(scope="module")
 def judged(few_resamples: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Judge, Result]:
     """A judge of phantoms; the synthetic ones show AMD as asked, but their glaucoma labels are drawn by lot."""
-    sizes = ((120, 1), (320, 2), (120, 3))
+    sizes = ((64, 1), (200, 2), (64, 3))
     synthetic, train, held_out = (draw_photographs(rows, 32, seed, NAMES, 2) for rows, seed in sizes)
     lots = synthetic.codes.copy()
     column = CONDITION_NAMES.index("is_gc")
     lots[:, column] = np.random.default_rng(9).permutation(lots[:, column])
     study = Study(replace(synthetic, codes=lots), train, held_out, True, tmp_path_factory.mktemp("report"), seed=0)
-    judge = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=2560, learning_rate=2e-3))
+    judge = train_judge(study.train, study.cache, "resnet", JUDGE_SCHEDULE)
     return study, judge, label_fidelity.run(study, judge, "resnet")
 
 
@@ -116,7 +117,7 @@ def test_unreadable_maculas_are_measurably_darker_or_softer(judged: tuple[Study,
 
 def test_a_second_judge_is_the_first_one_loaded(judged: tuple[Study, Judge, Result]) -> None:
     study, judge, _ = judged
-    again = train_judge(study.train, study.cache, "resnet", Schedule(images_seen=2560, learning_rate=2e-3))
+    again = train_judge(study.train, study.cache, "resnet", JUDGE_SCHEDULE)
     batch = torch.zeros(1, 3, 32, 32)
     assert again.version == judge.version and torch.equal(again.network(batch), judge.network(batch))
 
@@ -135,11 +136,11 @@ def test_the_region_of_the_disc_follows_the_eye_side() -> None:
 
 
 def test_what_the_measures_are_worth_is_told_by_spoiled_copies_of_clear_photographs() -> None:
-    drawn = draw_photographs(60, 128, 5, ("is_amd", "eye_side"))
+    drawn = draw_photographs(30, 128, 5, ("is_amd", "eye_side"))
     clear = replace(drawn, images=make_individual(drawn.images, 5))
     both = spoil(select_clear(clear), seed=0)
     spoiled = both[np.arange(len(clear), len(both))]
-    assert 40 < len(spoiled) <= len(clear)
+    assert 20 < len(spoiled) <= len(clear)
     assert both[np.arange(len(clear))].readable().all() and not spoiled.readable().any()
     hidden = spoiled.label("is_optic_disc_readable") == 0
     sharpness = measure_all(both)["is_optic_disc_readable"][:, 0]
@@ -147,7 +148,7 @@ def test_what_the_measures_are_worth_is_told_by_spoiled_copies_of_clear_photogra
 
 
 def test_without_a_clear_photograph_the_real_side_of_readability_is_not_measurable(tmp_path: Path) -> None:
-    part = draw_photographs(40, 64, 6, ("is_macular_readable",))
+    part = draw_photographs(12, 64, 6, ("is_macular_readable",))
     grey = replace(part, images=np.full_like(part.images, 60))
     result = Result("", "")
     add_readability(Study(part, part, grey, True, tmp_path, seed=0), result)
