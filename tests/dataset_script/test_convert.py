@@ -62,7 +62,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 def test_after_an_interrupt_a_kill_and_unpacked_zips_the_command_completes_the_same_dataset(warm_python, tmp_path):
-    release, count = tmp_path / "release", 60
+    release, count = tmp_path / "release", 40
     write_release(release, ["00.zip"] * count)
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     options = ["--shard-rows", "1"]
@@ -153,14 +153,14 @@ def test_a_wrong_number_and_a_folder_with_something_else_are_refused(release, tm
 
 
 def test_two_conversions_at_once_make_one_dataset(warm_python, tmp_path):
-    write_release(tmp_path / "release", ["00.zip"] * 40)
+    write_release(tmp_path / "release", ["00.zip"] * 24)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     command = [warm_python, "-m", "dataset_script.convert", str(tmp_path / "release"), "--shard-rows", "2"]
     processes = [subprocess.Popen([*command, "--out", str(shared)], cwd=ROOT) for _ in range(2)]
     assert main([*command[3:], "--out", str(alone)]) == 0
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     assert parquet(shared) == parquet(alone)
-    assert len(parquet(shared)) == 60
+    assert len(parquet(shared)) == 36
 
 
 def test_a_disk_that_is_too_small_is_detected_first(release, tmp_path, capsys, monkeypatch):

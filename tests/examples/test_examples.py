@@ -39,9 +39,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of 200 phantoms with some of the labels, and some values unknown."""
+    """A dataset of 160 phantoms with some of the labels, and some values unknown."""
     folder = tmp_path_factory.mktemp("phantoms") / "data"
-    write_phantom_dataset(folder, 200, 32, np.random.default_rng(0), LABELS, unknown_share=0.2)
+    write_phantom_dataset(folder, 160, 32, np.random.default_rng(0), LABELS, unknown_share=0.2)
     return folder
 
 

@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_it_goes_from_photographs_to_a_report(tmp_path: Path, warm_python: Path) -> None:
-    write_phantom_dataset(tmp_path / "photographs", 200, 32, np.random.default_rng(0), ["dr_grade", "is_amd"])
+    write_phantom_dataset(tmp_path / "photographs", 100, 32, np.random.default_rng(0), ["dr_grade", "is_amd"])
     data = {
         "source": str(tmp_path / "photographs"),
         "group_column": "patient",
         "validation_share": 0.1,
-        "test_share": 0.3,
+        "test_share": 0.5,
     }
     config = SMALL | {"output_dir": str(tmp_path / "run"), "data": data}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -67,8 +67,8 @@ def test_the_installed_command_generates_a_dataset_with_workers_outside_a_clone(
     assert sum(len(split) for split in load_dataset(str(tmp_path / "few")).values()) == 2
 
 
-def test_the_installed_command_runs_the_code_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs_the_code_of_the_wheel(warm_python: Path, installed: Path, tmp_path: Path) -> None:
     code = "import release.push, synfundus.cli; print(release.push.CLONE, synfundus.cli.__file__)"
     environment = os.environ | {"PYTHONPATH": str(installed)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([warm_python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stdout.split() == [str(installed), str(installed / "synfundus" / "cli.py")]

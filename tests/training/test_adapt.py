@@ -195,7 +195,7 @@ def test_a_photograph_is_found_although_it_is_cropped_and_others_are_not() -> No
 
 def test_it_stops_when_the_validation_loss_no_longer_falls(generator: Path, photographs: Path, out: Path) -> None:
     with pytest.raises(NothingGained, match=r"lower in none of 2 evaluations"):
-        adapt(settings(generator, photographs, out, images=10**6, patience=2, learning_rate=50.0))
+        adapt(settings(generator, photographs, out, images=10**6, evaluation_images=16, patience=2, learning_rate=50.0))
 
 
 def test_it_stops_when_the_time_is_over(generator: Path, photographs: Path, out: Path) -> None:
@@ -261,8 +261,8 @@ def test_photographs_smaller_than_the_images_are_listed(generator: Path, tmp_pat
         adapt(settings(generator, tmp_path / "small", tmp_path / "run"))
 
 
-def test_too_few_patients_to_validate_on_are_refused(generator: Path, photographs: Path, tmp_path: Path) -> None:
-    given = settings(generator, photographs, tmp_path)
+def test_too_few_patients_to_validate_on_are_refused(generator: Path, photographs: Path, out: Path) -> None:
+    given = settings(generator, photographs, out)
     with pytest.raises(ConfigError, match=r"--validation-share 0\.01 leaves .* by the column 'patient'"):
         adapt(replace(given, data=replace(given.data, validation_share=0.01)))
 

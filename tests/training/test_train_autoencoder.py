@@ -39,8 +39,8 @@ UNET = {
 
 
 def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
-    write_phantom_dataset(tmp_path / "data", 64, 32, np.random.default_rng(0), label_columns=["is_amd", "eye_side"])
-    optimizer = {"batch_size": 8, "learning_rate": 2e-3, "sample_images": 10**6, "checkpoint_images": 10**6}
+    write_phantom_dataset(tmp_path / "data", 32, 32, np.random.default_rng(0), label_columns=["is_amd", "eye_side"])
+    optimizer = {"batch_size": 8, "learning_rate": 6e-3, "sample_images": 10**6, "checkpoint_images": 10**6}
     values = {
         "output_dir": str(tmp_path / "run"),
         "resolution": 32,
@@ -48,10 +48,10 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
         "autoencoder": {
             "model": AUTOENCODER,
             "crop_size": 16,
-            "optimizer": optimizer | {"images": 1200},
-            "decoder": {"optimizer": optimizer | {"images": 160}},
+            "optimizer": optimizer | {"images": 1000},
+            "decoder": {"optimizer": optimizer | {"images": 80}},
         },
-        "generator": {"model": UNET, "num_inference_steps": 2, "optimizer": optimizer | {"images": 80}},
+        "generator": {"model": UNET, "num_inference_steps": 2, "optimizer": optimizer | {"images": 40}},
     }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(values))
@@ -83,11 +83,11 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
     record = json.loads((folder / "training_run.json").read_text())
     assert card.data.license == "cc-by-nc-sa-4.0"
     assert card.data.library_name == "diffusers"
-    assert record["stages"]["autoencoder"]["images_seen"] == 1200
-    assert record["stages"]["decoder"]["images_seen"] == 160
+    assert record["stages"]["autoencoder"]["images_seen"] == 1000
+    assert record["stages"]["decoder"]["images_seen"] == 80
     assert "against a discriminator of patches" in card.text
-    assert record["stages"]["generator"]["images_seen"] == 80
-    assert record["num_photographs"] + record["num_held_out"] == 64
+    assert record["stages"]["generator"]["images_seen"] == 40
+    assert record["num_photographs"] + record["num_held_out"] == 32
     is_amd = record["labels"]["is_amd"]
     assert is_amd["known"] == is_amd["0"] + is_amd["1"] == record["num_photographs"]
     assert f"| `is_amd` | {is_amd['known']} | {is_amd['1']} |" in card.text
@@ -95,7 +95,7 @@ def test_both_stages_make_a_pipeline(tmp_path: Path) -> None:
     assert "$" not in card.text
 
     # The decoder may be trained further after the generator, which it does not change.
-    values["autoencoder"]["decoder"]["optimizer"]["images"] = 240
+    values["autoencoder"]["decoder"]["optimizer"]["images"] = 120
     path.write_text(yaml.safe_dump(values))
     config = load_config(path)
     train_autoencoder(config)

@@ -21,14 +21,14 @@ def start(
 ) -> subprocess.Popen:
     """Starts a long run and returns when it trains."""
     launched = [launched_by or python, *launcher, "--no-python"] if launcher else []
-    command = [*launched, str(python), "-m", "tests.training.loop.tiny", str(folder), "0.01"]
+    command = [*launched, str(python), "-m", "tests.training.loop.tiny", str(folder), "0.002"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | variables
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 200
     while not list(folder.rglob("log.jsonl")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
     return process
 
 
