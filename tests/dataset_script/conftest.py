@@ -15,7 +15,7 @@ BUILD = ("--num-rows", "40", "--shard-rows", "16", "--num-inference-steps", "2")
 
 @pytest.fixture(scope="session", autouse=True)
 def drawn_charts() -> Iterator[dict[tuple, bytes]]:
-    """Charts by what they were drawn from: each is drawn once and then copied, as it takes most of a small build's time.
+    """Charts by what they were drawn from: each is drawn once and then copied, as it takes most of a small build.
 
     A test that is about the chart empties the dictionary first.
     """
