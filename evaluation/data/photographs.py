@@ -134,12 +134,12 @@ def load_photographs(
     """
     table = _load_table(source, config, patient_column, limit)
     rows = np.arange(len(table)) if names is None else np.array(names, dtype=int)
-    table = table if names is None else table.select(rows)
+    everything, table = table, table if names is None else table.select(rows)
     options = [source, config, patient_column, limit, source_column, size]
     key = fingerprint(str(table._fingerprint), options, code_fingerprint("evaluation.data.photographs"))
     folder = cache / f"photographs-{size}-{key}"
     if not folder.exists():
-        _check_sizes(table, source, size)
+        _check_sizes(everything, source, size)
         fields = _read_fields(table, source, rows, patient_column, source_column)
         with atomic_folder(folder) as temporary:
             write_rows(temporary / "images.npy", len(table), _equalise_all(table, source, size))

@@ -22,6 +22,6 @@ def test_the_snippets_of_the_guide_run_as_printed(
     names: dict = {}
     for snippet in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         exec(snippet, names)
-    assert Image.open("severe-npdr.png").size == (16, 16)
+    assert Image.open("amd.png").size == (16, 16)
     assert len(names["grades"]) == 5
     assert {"glaucoma", "closer", "half"} <= set(names)

@@ -78,7 +78,7 @@ def test_the_models_own_images_show_a_fundus() -> None:
     ("arguments", "message"),
     [
         (({}, {}), "Choose at least one change"),
-        (({"is_gc": 1}, {}, 0.95), "strength is 0.95, but must be a number from 0.1 to 0.9"),
+        (({"is_gc": 1}, {}, 0.97), "strength is 0.97, but must be a number from 0.1 to 0.95"),
         (({"is_dme": 1}, {"dr_grade": 0}), "is_dme is 1, but dr_grade"),
         (({"is_gc": 1}, {}, 0.5, True, 99), "guidance_scale is 99"),
         (({"is_gc": 1}, {}, 0.5, True, 2, -1), "seed is -1"),

@@ -61,6 +61,15 @@ def test_rows_are_read_by_name_and_keep_their_names(tmp_path: Path) -> None:
     assert chosen.names.tolist() == ["6", "1"]
 
 
+def test_a_small_image_of_a_large_enough_source_is_read(tmp_path: Path) -> None:
+    for name, rows, side in (("real", 4, 32), ("small", 2, 24)):
+        write_phantom_dataset(tmp_path / name, rows, side, np.random.default_rng(0), ["is_amd"])
+    (tmp_path / "small" / "train.parquet").rename(tmp_path / "real" / "train-small.parquet")
+    everything = load_photographs(str(tmp_path / "real"), 32, tmp_path / "cache")
+    alone = load_photographs(str(tmp_path / "real"), 32, tmp_path / "cache", names=everything.names[:1])
+    assert np.array_equal(alone.images[:], everything.images[:1])
+
+
 def test_images_smaller_than_the_size_are_refused(tmp_path: Path) -> None:
     write_phantom_dataset(tmp_path / "real", 4, 32, np.random.default_rng(0), ["is_amd"])
     with pytest.raises(EvaluationError, match=r"size is 64, but half of the images .* at most 32 pixels"):
