@@ -84,8 +84,6 @@ class _Adaptation:
         evaluations = self.out / "evaluations.json"
         if not evaluations.exists():
             check_source(self.config)
-        if self.config.data.test_share:
-            write_parts(self.config, self.out / "splits.csv")
         self.accelerator = make_accelerator(self.config, self.out / STAGE)
         if self.accelerator.num_processes > 1:
             raise ConfigError(f"training.adapt runs in one process, but {self.accelerator.num_processes} were started")
@@ -104,6 +102,8 @@ class _Adaptation:
         self.pipeline.to(self.accelerator.device)
         self.data = load_data(self.config, pipeline_encoder(self.pipeline), self.config.resolution)
         self.validation = check_split(self.data, self.config)
+        if self.config.data.test_share:  # after all checks: a refused command must not change the list of another run
+            write_parts(self.config, self.out / "splits.csv")
 
     @property
     def made_from(self) -> dict[str, Any]:

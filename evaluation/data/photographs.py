@@ -132,15 +132,17 @@ def load_photographs(
     Raises:
         EvaluationError: for a source, an image or a label that cannot be used, or images smaller than `size`.
     """
-    table = _load_table(source, config, patient_column, limit)
-    rows = np.arange(len(table)) if names is None else np.array(names, dtype=int)
-    everything, table = table, table if names is None else table.select(rows)
+    table = everything = _load_table(source, config, patient_column, limit)
+    if names is None:
+        names = [str(row) for row in range(len(table))]
+    else:
+        table = everything.select([int(name) for name in names])
     options = [source, config, patient_column, limit, source_column, size]
     key = fingerprint(str(table._fingerprint), options, code_fingerprint("evaluation.data.photographs"))
     folder = cache / f"photographs-{size}-{key}"
     if not folder.exists():
         _check_sizes(everything, source, size)
-        fields = _read_fields(table, source, rows, patient_column, source_column)
+        fields = _read_fields(table, source, names, patient_column, source_column)
         with atomic_folder(folder) as temporary:
             write_rows(temporary / "images.npy", len(table), _equalise_all(table, source, size))
             write_whole(temporary / "fields.npz", lambda path: np.savez(path, allow_pickle=False, **fields))
@@ -194,9 +196,8 @@ def _decode(cell: dict[str, Any], row: int, source: str) -> Image.Image:
 
 
 def _read_fields(
-    table: Any, source: str, rows: np.ndarray, patient_column: str | None, source_column: str
+    table: Any, source: str, names: Sequence[str] | np.ndarray, patient_column: str | None, source_column: str
 ) -> dict[str, np.ndarray]:
-    names = [str(row) for row in rows]
     has_sources = source_column in table.column_names
     fields = {
         "patients": [str(name) for name in table[patient_column]] if patient_column else names,

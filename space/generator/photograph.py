@@ -16,7 +16,7 @@ from generator.settings import MOST_SEED, Settings, SettingsError, check_guidanc
 from pipeline_synfundus.photograph import FIELD_THRESHOLD, PhotographError, read_photograph
 
 MOST_BYTES = 20_000_000
-# With inversion, findings change at the most; below 0.8 hardly any does (docs/edit-a-photograph.md).
+# The measured strength at which inversion changes findings; below 0.8 hardly any changes (docs/experiments.md).
 LEAST_STRENGTH, MOST_STRENGTH, DEFAULT_STRENGTH = 0.1, 0.95, 0.95
 # Side of the copy on which `shows_fundus` measures colours.
 _MEASURED_SIDE = 96

@@ -1,38 +1,12 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from small_release import PLACES, write_release
 
-from dataset_script.card import pictures
 from dataset_script.generate import main
-from dataset_script.plan.condition_plan import ConditionPlan
 
 BUILD = ("--num-rows", "40", "--shard-rows", "16", "--num-inference-steps", "2")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def drawn_charts() -> Iterator[dict[tuple, bytes]]:
-    """Charts by what they were drawn from: each is drawn once and then copied, as it takes most of a small build.
-
-    A test that is about the chart empties the dictionary first.
-    """
-    drawn: dict[tuple, bytes] = {}
-    draw = pictures.plot
-
-    def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path, description: str = "") -> None:
-        arguments = (plan.hash, codes.tobytes(), num_rows, description)
-        if arguments in drawn:
-            path.write_bytes(drawn[arguments])
-        else:
-            draw(plan, codes, num_rows, path, description)
-            drawn[arguments] = path.read_bytes()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "plot", plot)
-        yield drawn
 
 
 @pytest.fixture(scope="session")

@@ -283,5 +283,11 @@ def test_test_patients_take_no_part_and_are_listed(generator: Path, photographs:
     for examples, part in ((run.data.training, "training"), (run.validation, "validation")):
         assert {parts[patients[row]] for row in examples.source_rows} == {part}
     assert 0 < list(parts.values()).count("test") < 40
+
+    written = (tmp_path / "splits.csv").read_text()
+    adapt(replace(given, images=16, evaluation_images=16))
+    with pytest.raises(CheckpointError):
+        adapt(replace(given, data=replace(given.data, test_share=0.3)))
+    assert (tmp_path / "splits.csv").read_text() == written
     with pytest.raises(ConfigError, match=r"--test-share is 0\.2, which needs --group-column"):
         adapt(replace(given, out=str(tmp_path / "no-patients"), data=replace(given.data, group_column=None)))
