@@ -40,9 +40,10 @@ class Report:
         self.options = options
         self.schedule = Schedule(images_seen=options.images_seen, seed=options.seed)
         self.plan = Plan(
-            task=options.task,
+            tasks=tuple(options.tasks),
             size=options.downstream_size,
             fractions=tuple(options.fractions),
+            networks=tuple(options.networks),
             seeds=tuple(range(options.seed, options.seed + options.num_seeds)),
             initialised=("imagenet", *options.checkpoint),
             schedule=Schedule(images_seen=options.downstream_images_seen),
@@ -149,7 +150,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="networks for distances; dinov2 needs synfundus[dinov2], inception (FID) synfundus[fid] (%(default)s)",
     )
     parser.add_argument("--inception-weights", type=Path, help="weights of Inception-v3, for machines without internet")
-    parser.add_argument("--task", default="dr_grade", help="disease of the downstream experiment (%(default)s)")
+    parser.add_argument(
+        "--tasks", nargs="+", default=["dr_grade"], help="diseases of the downstream experiment (%(default)s)"
+    )
+    parser.add_argument(
+        "--networks",
+        nargs="*",
+        choices=("resnet", "vit"),
+        default=["resnet", "vit"],
+        help="that learn it from random weights (%(default)s)",
+    )
     parser.add_argument("--downstream-size", type=int, default=64, help="side of its images in pixels (%(default)s)")
     parser.add_argument("--downstream-images-seen", type=int, default=6000, help="in each of its runs (%(default)s)")
     parser.add_argument(

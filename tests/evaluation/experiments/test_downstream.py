@@ -12,10 +12,11 @@ from evaluation.experiments.downstream_runs import Experiment, Outcome, Plan, Ru
 from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Result, Table
+from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
 from tests.evaluation.studies import draw_photographs
 
 PLAN = Plan(
-    task="is_amd",
+    tasks=("is_amd",),
     size=16,
     fractions=(0.2, 1.0),
     seeds=(0, 1),
@@ -45,7 +46,7 @@ def result(few_resamples: None, study: Study) -> Result:
 
 
 def cell(table: Table, way: str, fraction: str, column: str) -> object:
-    row = next(row for row in table.rows if row[1] == way and row[2] == fraction)
+    row = next(row for row in table.rows if row[2] == way and row[3] == fraction)
     return row[table.columns.index(column)]
 
 
@@ -59,13 +60,13 @@ def test_who_learned_from_synthetic_images_of_the_task_needs_fewer_real_ones(res
 
 
 def test_every_number_of_the_result_is_there_and_curves_are_drawn(result: Result, study: Study) -> None:
-    assert all(isinstance(value, Interval) for row in result.tables[0].rows for value in row[3:])
+    assert all(isinstance(value, Interval) for row in result.tables[0].rows for value in row[4:])
     assert {figure.file for figure in result.figures} == {
-        "figures/downstream-fractions.png",
-        "figures/downstream-convergence.png",
+        "figures/downstream-is_amd-fractions.png",
+        "figures/downstream-is_amd-convergence.png",
     }
     assert all((study.folder / figure.file).exists() for figure in result.figures)
-    assert any("resnet, pretrained against scratch" in finding for finding in result.findings)
+    assert any("AUC of is_amd, resnet pretrained against scratch" in finding for finding in result.findings)
 
 
 def test_finished_runs_are_read_and_a_missing_one_is_run_again_to_the_same_end(result: Result, study: Study) -> None:
@@ -82,19 +83,44 @@ def test_finished_runs_are_read_and_a_missing_one_is_run_again_to_the_same_end(r
     )
     lost.unlink()
     again = experiment.outcome(Run("resnet", "scratch", 0.2, 0))
-    assert np.allclose(again.probabilities, before.probabilities) and again.curve == pytest.approx(before.curve)
+    assert np.allclose(again.probabilities, before.probabilities) and again.curves["is_amd"] == pytest.approx(
+        before.curves["is_amd"]
+    )
     assert all(file.stat().st_mtime_ns == time for file, time in files.items() if file != lost)
 
 
 def test_convergence_is_the_images_seen_at_the_first_point_that_reaches_the_target() -> None:
-    outcome = Outcome(np.zeros((1, 1)), [100, 200, 300], [0.6, 0.8, 0.7])
-    assert images_until(outcome, 0.75) == 200
-    assert images_until(outcome, 0.9) == np.inf
+    seen, curve = [100, 200, 300], [0.6, 0.8, 0.7]
+    assert images_until(seen, curve, 0.75) == 200
+    assert images_until(seen, curve, 0.9) == np.inf
 
 
 def test_a_task_without_positives_is_not_measurable_and_an_unknown_one_an_error(study: Study, tmp_path: Path) -> None:
     with pytest.raises(NotMeasurable, match="0 of 0 held-out images with a known is_gc are positive"):
-        Experiment(study, replace(PLAN, task="is_gc"))
-    assert downstream.run(study, replace(PLAN, task="is_gc")).findings[0].startswith("Not measurable: 0 of 0")
-    with pytest.raises(EvaluationError, match="task is 'dr'; allowed are dr_grade, is_amd"):
-        Experiment(study, replace(PLAN, task="dr"))
+        Experiment(study, replace(PLAN, tasks=("is_gc",)))
+    assert downstream.run(study, replace(PLAN, tasks=("is_gc",))).findings[0].startswith("Not measurable: 0 of 0")
+    with pytest.raises(EvaluationError, match="tasks has 'dr'; allowed are dr_grade, is_amd"):
+        Experiment(study, replace(PLAN, tasks=("is_amd", "dr")))
+
+
+def test_two_tasks_are_learned_at_once_and_each_is_measured_where_it_is_known(
+    few_resamples: None, tmp_path: Path
+) -> None:
+    parts = [draw_photographs(100, 16, seed, ("is_amd", "is_gc")) for seed in range(3)]
+    for part in parts:
+        part.codes[::2, CONDITION_NAMES.index("is_gc")] = UNKNOWN
+        part.codes[:5] = UNKNOWN
+    study = Study(*parts, held_out_known=True, folder=tmp_path, seed=0)
+    experiment = Experiment(study, replace(PLAN, tasks=("is_gc", "is_dme", "is_amd"), fractions=(1.0,)))
+    assert experiment.tasks == ["is_gc", "is_amd"]
+    assert experiment.unmeasurable[0].startswith("0 of 0 held-out images with a known is_dme")
+    assert [len(experiment.held_out), len(experiment.train), len(experiment.synthetic)] == [95, 95, 95]
+    assert [len(experiment.known_rows(task)) for task in ("is_gc", "is_amd")] == [48, 95]
+
+    outcome = experiment.outcome(Run("resnet", "scratch", 1.0, 0))
+    assert outcome.probabilities.shape == (95, 2) and set(outcome.curves) == {"is_gc", "is_amd"}
+    assert (experiment.columns("is_amd"), experiment.columns("is_gc")) == ([0], [1])
+    guesses = np.stack([1 - experiment.truth[:, 0], np.nan_to_num(experiment.truth[:, 1])], axis=1)
+    for task, expected in (("is_amd", 0.0), ("is_gc", 1.0)):  # always wrong, and always right
+        for metric in ("AUC within source", "AUC, pooled", "accuracy"):
+            assert experiment.score([Outcome(guesses, [], {})], task, metric).value == expected
