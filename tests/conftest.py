@@ -3,6 +3,7 @@
 Fixtures import large libraries themselves, because pytest-xdist also loads this file in the process that runs no tests.
 """
 
+import gc
 import os
 import tempfile
 
@@ -45,7 +46,8 @@ LONGEST = (
     "test_reproduce.py",
     "test_generate.py",
 )
-CHROMIUM = Path("/usr/bin/chromium")
+# Debian's packages; the first starts and draws pages faster, because it has no window around them.
+CHROMIUM = ("chromium-headless-shell", "chromium")
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -79,6 +81,17 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts the longest files first, so that the processes end at about the same time."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def pytest_collection() -> None:
+    """Stops garbage collection while libraries are imported: it would take a third of that time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From now on, garbage collection leaves the objects of the libraries out; it took a fifth of the tests' time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +165,8 @@ def browser() -> Iterator[Any]:
     One browser for all tests: Playwright allows only one per process.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM}: apt-get install chromium")
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip(f"needs {' or '.join(CHROMIUM)}: apt-get install {CHROMIUM[0]}")
     with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield driver.chromium.launch(executable_path=found, args=ARGUMENTS)

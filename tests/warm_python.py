@@ -99,13 +99,14 @@ class WarmPython:
 
 def serve(*libraries: str) -> None:
     """Imports the libraries, then runs the commands of the clients, also several at a time."""
+    gc.disable()
     for name in libraries:
         pkgutil.resolve_name(name)
     if "datasets" in sys.modules:  # it waits for five seconds after each stream in random order
         sys.modules["datasets"].config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0.5
     assert len(os.listdir("/proc/self/task")) == 1, "one of the libraries has started a thread"
-    gc.collect()
     gc.freeze()  # no command looks for garbage among the libraries, which would also copy their memory
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for a command
     with socket.socket(fileno=sys.stdin.fileno()) as server:
         sys.executable = str(Path(server.getsockname()).with_name("python"))

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from synfundus.files import write_whole
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "space"
@@ -38,6 +41,14 @@ class Server:
     address: str
     folder: Path
 
+    @contextmanager
+    def slowed(self, seconds: float) -> Iterator[None]:
+        """Makes each step of a run take longer: the tiny model could end before a busy browser shows its progress."""
+        pause = self.folder / "pause"
+        write_whole(pause, lambda path: path.write_text(str(seconds)))
+        yield
+        pause.unlink()
+
 
 @pytest.fixture(scope="session")
 def address(server: Server) -> str:
@@ -54,10 +65,11 @@ def server(torch_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest
         "PYTHONUNBUFFERED": "1",
         "GRADIO_SERVER_PORT": str(find_free_port()),
         "GRADIO_TEMP_DIR": str(folder / "files"),
+        "SPACE_PAUSE": str(folder / "pause"),
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
-    command = [torch_python, str(SPACE / "app.py")]
+    command = [torch_python, str(Path(__file__).with_name("slowed_app.py"))]
     log = folder / "log.txt"
     with (
         log.open("w") as output,
