@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
     model = find_model(options.model, options.revision, options.trust_remote_code)
     devices = choose_devices(options.device, options.workers)
     backend = choose_backend(model, devices[0], options.cpu_backend)
-    dtype = options.dtype or choose_dtype(backend)
+    dtype = choose_dtype(options.dtype, backend, devices[0])
     sampling = choose_sampling(model, options.num_inference_steps, options.guidance_scale, dtype, backend)
     how = f"{len(devices)} worker{'s' * (len(devices) > 1)} on {', '.join(sorted(set(devices)))}, {backend}, {dtype}"
     make_source = partial(load_generator, model, sampling)

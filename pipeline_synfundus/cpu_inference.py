@@ -73,8 +73,12 @@ def check_backend(name: str, source: str = "cpu_backend") -> str:
 
 
 def computes_bfloat16() -> bool:
-    """Returns whether OpenVINO is installed and this CPU has bfloat16 units."""
-    return has_openvino() and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Returns whether this CPU has bfloat16 units: AVX-512 BF16 or AMX.
+
+    Without them PyTorch computes convolutions and matrix products in bfloat16 at a fortieth to a hundredth of the speed
+    of float32 (docs/cpu.md).
+    """
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def fastest_dtype(backend: str) -> torch.dtype:

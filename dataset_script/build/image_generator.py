@@ -153,11 +153,13 @@ def choose_backend(model: Model, device: str, named: str | None) -> str:
         raise BuildError(str(error)) from None
 
 
-def choose_dtype(backend: str) -> str:
-    """Returns the default type of a backend that `choose_backend` returned, one of `DTYPES`."""
+def choose_dtype(named: str | None, backend: str, device: str) -> str:
+    """Returns the named type, one of `DTYPES`, or the fastest of the backend; says so if the named one is slow here."""
     from pipeline_synfundus import cpu_inference
 
-    return str(cpu_inference.fastest_dtype(backend)).removeprefix("torch.")
+    if named == "bfloat16" and device == "cpu" and not cpu_inference.computes_bfloat16():
+        print("This CPU has no bfloat16 units: --dtype float32 would be faster")
+    return named or str(cpu_inference.fastest_dtype(backend)).removeprefix("torch.")
 
 
 class ImageGenerator:

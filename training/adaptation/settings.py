@@ -30,7 +30,7 @@ class AdaptationSettings:
         samples: images that each evaluation generates and compares with the training photographs.
         batch_size: images per optimizer step.
         learning_rate: the rate, constant after a warm-up of half a round.
-        mixed_precision: `no` or `bf16`.
+        mixed_precision: `no` or `bf16`; see `TrainingConfig`.
         seed: seed of everything random.
     """
 

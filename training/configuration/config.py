@@ -268,7 +268,7 @@ class TrainingConfig:
         data: where the photographs are.
         generator: the second stage.
         autoencoder: the first stage; without it the generator works on pixels.
-        mixed_precision: `no` or `bf16`, as in accelerate.
+        mixed_precision: `no` or `bf16`, as in accelerate; on a CPU without bfloat16 units `bf16` trains in float32.
         compile: whether to `torch.compile` the trained networks: 1.5 times the speed of the generator on a GPU,
             after 40 seconds; no gain on a CPU.
         log_with: loggers in addition to `log.jsonl`: `tensorboard`, `trackio`.

@@ -110,7 +110,7 @@ def expand_preset(name: str) -> dict[str, Any]:
     preset = PRESETS[name]
     return {
         "resolution": preset.resolution,
-        "mixed_precision": "bf16",  # faster wherever the processor has bfloat16 units
+        "mixed_precision": "bf16",
         "autoencoder": _autoencoder_section(preset),
         "generator": _generator_section(preset),
     }

@@ -37,7 +37,7 @@ class DistillationSettings:
         images: images sampled in training; each gives one training pair per step.
         batch_size: images per optimizer step.
         learning_rate: the peak rate.
-        mixed_precision: `no` or `bf16`.
+        mixed_precision: `no` or `bf16`; see `TrainingConfig`.
         log_with: loggers in addition to `log.jsonl`: `tensorboard`, `trackio`.
         seed: seed of everything random.
     """

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from training.configuration.config import ConfigError, OptimizerConfig
+from training.loop.precision import has_bfloat16
 
 # The blocks of a diffusers UNet. Its first and last layers and the embeddings stay with AdamW, as the authors advise.
 _BLOCKS = ("down_blocks.", "mid_block.", "up_blocks.")
@@ -82,10 +83,10 @@ def _orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
         matrices: shape (N, R, C).
 
     Returns:
-        bfloat16 tensor of the same shape; the singular values are about 0.5 to 1.5.
+        Tensor of the same shape, whose singular values are about 0.5 to 1.5; bfloat16 where the device computes in it.
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    result = (matrices.mT if tall else matrices).bfloat16()
+    result = (matrices.mT if tall else matrices).to(torch.bfloat16 if has_bfloat16(matrices.device) else torch.float32)
     # The spectral norm must be 1 at most.
     result = result / torch.linalg.matrix_norm(result, keepdim=True).clamp(min=1e-7)
     a, b, c = NEWTON_SCHULZ

@@ -11,10 +11,11 @@ from typing import Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object, parse_flag_from_env
 
 from synfundus.files import locked
 from training.configuration.config import ConfigError
+from training.loop.precision import choose_precision
 
 # Longer than preparing the data takes: meanwhile all processes but one wait at a barrier.
 PROCESS_GROUP_TIMEOUT = timedelta(hours=48)
@@ -51,11 +52,14 @@ def make_accelerator(config: RunSettings, folder: Path) -> Accelerator:
     # cuDNN's attention gives gradients that are not finite on Hopper GPUs where logits are large and the sequence is
     # 64 positions long (pytorch issue 196678); PyTorch's own kernels are as fast.
     torch.backends.cuda.enable_cudnn_sdp(False)
+    process_group = InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)
+    # As the accelerator would make it.
+    state = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"), **process_group.to_kwargs())
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
+        mixed_precision=choose_precision(config.mixed_precision, state),
         log_with=config.log_with or None,
         project_dir=folder,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PROCESS_GROUP_TIMEOUT)],
+        kwargs_handlers=[process_group],
     )
     if config.log_with:
         accelerator.init_trackers(f"{Path(config.output_dir).name}-{folder.name}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_script.build.image_generator import choose_sampling, find_model, load_generator
+from dataset_script.build.image_generator import choose_dtype, choose_sampling, find_model, load_generator
 from dataset_script.errors import BuildError
 from dataset_script.plan.condition_plan import load_plan
 
@@ -57,3 +57,16 @@ def test_a_model_without_default_settings_needs_them(tiny_pipeline_dir, tmp_path
     with pytest.raises(BuildError, match="no default for --guidance-scale; give --guidance-scale"):
         choose_sampling(model, None, None, "float32")
     assert choose_sampling(model, None, 1.5, "float32").guidance_scale == 1.5
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_a_named_type_is_kept_and_a_slow_one_noted(
+    units: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline_synfundus.cpu_inference.computes_bfloat16", lambda: units)
+    assert choose_dtype("bfloat16", "torch", "cpu") == "bfloat16"
+    assert ("no bfloat16 units: --dtype float32 would be faster" in capsys.readouterr().out) == (not units)
+    assert choose_dtype("bfloat16", "torch", "cuda:0") == "bfloat16"
+    assert choose_dtype(None, "torch", "cpu") == "float32"
+    assert choose_dtype(None, "openvino", "cpu") == ("bfloat16" if units else "float32")
+    assert capsys.readouterr().out == ""

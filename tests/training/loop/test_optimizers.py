@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.training.loop.tiny import Line, make_trainer
 from training.configuration.config import ConfigError, OptimizerConfig
-from training.loop.optimizers import ConvolutionMuon, make_optimizers
+from training.loop.optimizers import ConvolutionMuon, _orthogonalize, make_optimizers
 
 MUON = OptimizerConfig(images=1, batch_size=1, learning_rate=0.1, algorithm="muon")
 
@@ -41,6 +41,18 @@ def test_a_step_moves_a_convolution_along_the_orthogonal_factor_of_its_gradient(
     cosine = nn.functional.cosine_similarity(moved.flatten(), (left @ right).flatten(), dim=0)
     assert cosine > 0.97
     assert weight.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_the_iterations_compute_in_bfloat16_only_where_that_is_fast(
+    units: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.loop.precision.computes_bfloat16", lambda: units)
+    matrices = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(0))
+    orthogonal = _orthogonalize(matrices)
+    assert orthogonal.dtype == (torch.bfloat16 if units else torch.float32)
+    singular_values = torch.linalg.svdvals(orthogonal.float())
+    assert 0.5 < singular_values.min() < singular_values.max() < 1.5
 
 
 def test_muon_trains_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
