@@ -16,6 +16,7 @@ from evaluation.data.images import Images
 from synfundus.images import to_tensor
 
 PREDICTION_BATCH = 128
+LAYOUT = torch.channels_last  # convolutions are 1.2 to 1.4 times as fast with it, on CPUs too
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -59,6 +60,7 @@ def train_classifier(
     """
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     steps = max(1, schedule.images_seen // schedule.batch_size)
+    model.to(memory_format=LAYOUT)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=0.02)
     model, optimizer = accelerator.prepare(model, optimizer)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total_steps=steps + 1, pct_start=0.1)
@@ -70,7 +72,7 @@ def train_classifier(
         while len(order) < schedule.batch_size:
             order = np.concatenate([order, rng.permutation(len(images))])
         rows, order = order[: schedule.batch_size], order[schedule.batch_size :]
-        batch = augment(to_tensor(images[rows], accelerator.device), rng)
+        batch = augment(to_tensor(images[rows], accelerator.device), rng).contiguous(memory_format=LAYOUT)
         with accelerator.autocast():
             loss = masked_loss(model(batch), torch.from_numpy(targets[rows]).to(accelerator.device))
         accelerator.backward(loss)
@@ -82,7 +84,8 @@ def train_classifier(
         if watch is not None and (seen % watch_every < schedule.batch_size or step == steps):
             watch(seen, model.eval())
             model.train()
-    return accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+    trained = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+    return trained.to(memory_format=torch.contiguous_format)  # as a network that is loaded, to the last digit
 
 
 def masked_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -110,4 +113,5 @@ def predict(model: nn.Module, images: np.ndarray | Images) -> np.ndarray:
     device = next(model.parameters()).device
     starts = range(0, len(images), PREDICTION_BATCH)
     batches = (to_tensor(images[start : start + PREDICTION_BATCH], device) for start in starts)
-    return np.concatenate([torch.sigmoid(model(batch).float()).cpu().numpy() for batch in batches])
+    logits = (model(batch.contiguous(memory_format=LAYOUT)).float() for batch in batches)
+    return np.concatenate([torch.sigmoid(values).cpu().numpy() for values in logits])
