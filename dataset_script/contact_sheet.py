@@ -24,7 +24,7 @@ SUFFIXES = (".png", ".jpg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit status: 0 done, 2 invalid arguments."""
+    """Runs the command; returns its exit status: 0 done, 2 invalid arguments or nothing to draw."""
     parser = argparse.ArgumentParser(
         prog="python -m dataset_script.contact_sheet",
         description="Draws samples of each disease, each grade and each readability label of a SynFundus dataset.",
@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.first is not None:
         lines = choose_first(labels, options.first)
+        if not any(found for _, found in lines):
+            print(f"contact_sheet: error: no row of {options.dataset} shows a finding", file=sys.stderr)
+            return 2
         write_page(options.out, [(title, [dataset[row]["image"] for row in found]) for title, found in lines])
         print(f"{options.out} shows {sum(len(found) for _, found in lines)} images.")
         return 0

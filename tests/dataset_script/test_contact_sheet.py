@@ -92,3 +92,12 @@ def test_the_card_shows_the_same_samples(dataset_dir, tmp_path):
     with Image.open(file) as sheet, Image.open(dataset_dir / "samples.png") as samples:
         assert np.array_equal(np.asarray(sheet), np.asarray(samples))
     assert "](samples.png)" in (dataset_dir / "README.md").read_text()
+
+
+def test_a_dataset_without_findings_has_no_page_of_them(dataset, tmp_path, capsys):
+    healthy = dataset.filter(lambda row: all(row[label.name] == 0 for label in DISEASES))
+    assert len(healthy) > 0
+    healthy.to_parquet(tmp_path / "healthy" / "train.parquet")
+    assert main([str(tmp_path / "healthy"), "--first", "2", "--out", str(tmp_path / "page.png")]) == 2
+    assert "shows a finding" in capsys.readouterr().err
+    assert not (tmp_path / "page.png").exists()
