@@ -7,16 +7,15 @@ from typing import Any
 
 import pandas as pd
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from pipeline_synfundus.labels import CONDITION_NAMES, DISEASES, LABELS, READABILITY, Label
-from synfundus.files import atomic_file
 
 from ..build.folder import BuildFolder
 from ..build.image_format import SYNTHETIC
 from ..build.record import GenerationRecord
 from ..plan.condition_plan import ConditionPlan
 from ..plan.distribution import plot
+from ..png import save_png
 from .samples import first_rows, read_image
 
 IMAGES = 5
@@ -78,7 +77,4 @@ def _write(path: Path, images: list[Image.Image]) -> None:
         factor = SIDE / max(image.size)
         size = (round(image.width * factor), round(image.height * factor))
         strip.paste(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), (number * (SIDE + GAP), 0))
-    text = PngInfo()
-    text.add_text("Description", SYNTHETIC)
-    with atomic_file(path) as file:
-        strip.save(file, "PNG", pnginfo=text)
+    save_png(strip, path, SYNTHETIC)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
 from pipeline_synfundus.labels import DISEASES, EYE_SIDE, LABELS, READABILITY, UNKNOWN, describe
 from synfundus.files import atomic_file
 
 from ..build.image_format import SYNTHETIC
+from ..png import save_png
 
 COLUMNS = 5
 TILE = 224  # longer side of an image in pixels
@@ -77,13 +77,11 @@ def write_sheet(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> No
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
     """Writes a PNG or, for a path that ends with `.jpg`, a JPEG; its metadata says that it is synthetic."""
-    text = PngInfo()
-    text.add_text("Description", SYNTHETIC)
-    with atomic_file(path) as file:
-        if path.suffix == ".jpg":
+    if path.suffix == ".jpg":
+        with atomic_file(path) as file:
             sheet.save(file, "JPEG", quality=JPEG_QUALITY, comment=SYNTHETIC)
-        else:
-            sheet.save(file, "PNG", pnginfo=text)
+    else:
+        save_png(sheet, path, SYNTHETIC)
 
 
 def _draw_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Image.Image:
