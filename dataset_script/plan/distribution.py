@@ -8,9 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline_synfundus.labels import CONDITION_LABELS, DISEASES, READABILITY, UNKNOWN, Label, to_codes
+from synfundus.files import atomic_file
 
-from ..png import save_png
-from .chart import bars, beside, percent, table
 from .condition_plan import ConditionPlan
 
 ROWS_AT_ONCE = 10_000
@@ -72,16 +71,37 @@ def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path, desc
         path: PNG file to write.
         description: text in the metadata of the file.
     """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(17, 9), layout="constrained")
+    strata, labels, pairs = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
     counts = plan.stratum_counts(num_rows)
-    texts = [f"{count:,}" for count in counts.values()]
+    strata.barh(list(counts), list(counts.values()), color="#4c72b0")
+    strata.invert_yaxis()
+    strata.set_title(f"rows of each stratum, of {num_rows:,}")
     names, shares = zip(*_label_shares(codes), strict=True)
+    labels.barh(names, shares, color="#c44e52")
+    labels.invert_yaxis()
+    labels.set_title("rows with each finding, %")
+    together = 100 * co_occurrence(codes)
     diseases = [label.name for label in DISEASES]
-    panels = [
-        bars(f"rows of each stratum, of {num_rows:,}", list(counts), list(counts.values()), texts, "#4c72b0"),
-        bars("rows with each finding, %", names, shares, list(map(percent, shares)), "#c44e52"),
-        table("rows with both diseases, %", diseases, 100 * co_occurrence(codes)),
-    ]
-    save_png(beside(panels), path, description)
+    pairs.imshow(np.sqrt(together), cmap="Blues")
+    pairs.set_xticks(range(len(diseases)), diseases, rotation=90)
+    pairs.set_yticks(range(len(diseases)), diseases)
+    for (row, column), share in np.ndenumerate(together):
+        if share:
+            pairs.text(
+                column,
+                row,
+                f"{share:.2g}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share > 15 else "black",
+            )
+    pairs.set_title("rows with both diseases, %")
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=110, metadata={"Description": description})
 
 
 def _findings(codes: np.ndarray) -> np.ndarray:
