@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table, measured
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
 from pipeline_synfundus.photograph import FIELD_THRESHOLD
-from synfundus.readability import degrade, is_clear
+from synfundus.readability import degrade, erode, is_clear
 
 MEASURES = ("sharpness", "exposure", "visibility")
 # Images are measured at one size, so that sharpness means the same at every resolution.
@@ -47,33 +48,37 @@ def regions(eye_side: int) -> dict[str, np.ndarray]:
     }
 
 
-def measure(image: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Measures a region of one photograph; higher is more readable.
+def measure(image: np.ndarray, areas: Sequence[np.ndarray]) -> np.ndarray:
+    """Measures regions of one photograph; higher is more readable.
 
     Args:
         image: uint8, shape (S, S, 3).
-        region: mask of shape (128, 128).
+        areas: of each region a mask of shape (128, 128).
 
     Returns:
         Sharpness (spread of the green channel's Laplacian), exposure (minus the distance of its mean from a good
         exposure), visibility (spread of the green channel at the size of vessels and lesions: the difference of blurs
-        of 1 and 3 pixels), all in grey levels of 0-255. Shape (3,). If no pixel of the region is lit, sharpness and
-        visibility are 0. Spread is the interquartile range, which ignores the soft edge of a shadow. Grey levels are
-        not divided by the mean: that would make noise in dark regions look sharp.
+        of 1 and 3 pixels), all in grey levels of 0-255. Shape (regions, 3). If no pixel of a region is lit, its
+        sharpness and visibility are 0. Spread is the interquartile range, which ignores the soft edge of a shadow. Grey
+        levels are not divided by the mean: that would make noise in dark regions look sharp.
     """
     small = Image.fromarray(image).resize((MEASURED_SIZE, MEASURED_SIZE), Image.Resampling.BOX)
-    lit = Image.fromarray(np.asarray(small).max(axis=2) > FIELD_THRESHOLD).convert("L").filter(ImageFilter.MinFilter(5))
-    inside = region & (np.asarray(lit) > 0)
+    lit = erode(np.asarray(small).max(axis=2) > FIELD_THRESHOLD, 2)
     picture = small.getchannel("G")
     green = np.asarray(picture, dtype=np.float32)
-    if not inside.any():
-        return np.array([0.0, -GOOD_LUMA, 0.0])
     padded = np.pad(green, 1, mode="edge")
     laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * green
     fine, coarse = (np.asarray(picture.filter(ImageFilter.GaussianBlur(r)), dtype=np.float32) for r in (1, 3))
-    return np.array(
-        [_spread(laplacian[inside]), -abs(float(green[inside].mean()) - GOOD_LUMA), _spread((fine - coarse)[inside])]
-    )
+    details = fine - coarse
+    found = []
+    for area in areas:
+        inside = area & lit
+        if inside.any():
+            exposure = -abs(float(green[inside].mean()) - GOOD_LUMA)
+            found.append([_spread(laplacian[inside]), exposure, _spread(details[inside])])
+        else:
+            found.append([0.0, -GOOD_LUMA, 0.0])
+    return np.array(found)
 
 
 def _spread(values: np.ndarray) -> float:
@@ -83,17 +88,12 @@ def _spread(values: np.ndarray) -> float:
 
 def measure_all(photographs: Photographs) -> dict[str, np.ndarray]:
     """For each readability label, the measures of its region in each image, shape (N, 3)."""
-    by_side = {side: regions(side) for side in (UNKNOWN, 0, 1)}
+    names = [label.name for label in READABILITY]
+    by_side = {side: [regions(side)[name] for name in names] for side in (UNKNOWN, 0, 1)}
     sides = photographs.label("eye_side")
-    return {
-        label.name: np.array(
-            [
-                measure(image, by_side[int(side)][label.name])
-                for image, side in zip(photographs.images, sides, strict=True)
-            ]
-        ).reshape(-1, len(MEASURES))
-        for label in READABILITY
-    }
+    found = [measure(image, by_side[int(side)]) for image, side in zip(photographs.images, sides, strict=True)]
+    measures = np.array(found).reshape(-1, len(names), len(MEASURES))
+    return {name: measures[:, column] for column, name in enumerate(names)}
 
 
 def select_clear(photographs: Photographs) -> Photographs:

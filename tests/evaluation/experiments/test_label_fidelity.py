@@ -127,8 +127,8 @@ def test_the_region_of_the_disc_follows_the_eye_side() -> None:
     clean = draw_phantom({"eye_side": 1}, 128, np.random.default_rng(0))
     change = {
         side: np.abs(
-            measure(spoiled, regions(side)["is_optic_disc_readable"])
-            - measure(clean, regions(side)["is_optic_disc_readable"])
+            measure(spoiled, [regions(side)["is_optic_disc_readable"]])[0]
+            - measure(clean, [regions(side)["is_optic_disc_readable"]])[0]
         )
         for side in (0, 1)
     }
