@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import tempfile
 import threading
@@ -213,7 +214,9 @@ def _cache_file(unet: UNet2DModel, cpu: str, hint: str) -> Path | None:
     """The file of the compiled model; None where nothing can be cached."""
     import openvino
 
-    digest = hashlib.sha256(repr((openvino.__version__, cpu, hint, sorted(unet.config.items(), key=str))).encode())
+    # As it is in a file, without the path of the file: a saved copy is the same network.
+    config = {name: value for name, value in unet.config.items() if name[0] != "_"}
+    digest = hashlib.sha256(json.dumps([openvino.__version__, cpu, hint, config], sort_keys=True).encode())
     for name, tensor in unet.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy())

@@ -36,16 +36,22 @@ CONDITIONS = [{"dr_grade": 3, "is_dme": 1}, {"is_gc": 1, "eye_side": 0}, {}]
 SEEDS = [1, 2, 3]
 
 
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of compiled models."""
-    monkeypatch.setattr(cpu_inference, "cached_assets_path", lambda **_: tmp_path)
-    return tmp_path
+def cache(request: pytest.FixtureRequest, shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of compiled models: the module's, because compiling takes a second; an empty one to count in."""
+    folder = tmp_path if "conversions" in request.fixturenames else shared_cache
+    monkeypatch.setattr(cpu_inference, "cached_assets_path", lambda **_: folder)
+    return folder
 
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The UNets that were converted."""
+    """The UNets that were converted, from an empty cache on."""
     converted: list[Any] = []
     convert = cpu_inference._convert
     monkeypatch.setattr(cpu_inference, "_convert", lambda unet: converted.append(unet) or convert(unet))
@@ -148,7 +154,9 @@ def test_callbacks_and_other_types_work(pipeline: SynFundusPipeline) -> None:
     assert {parameter.dtype for parameter in pipeline.unet.parameters()} == {torch.bfloat16}
 
 
-def test_saving_keeps_the_weights_and_the_code(pipeline: SynFundusPipeline, tmp_path: Path) -> None:
+def test_saving_keeps_the_weights_and_the_code_and_compiles_nothing_again(
+    pipeline: SynFundusPipeline, conversions: list[Any], tmp_path: Path
+) -> None:
     images = run(pipeline)
     pipeline.save_pretrained(tmp_path / "saved")
     assert (tmp_path / "saved" / "cpu_inference.py").exists()
@@ -156,6 +164,7 @@ def test_saving_keeps_the_weights_and_the_code(pipeline: SynFundusPipeline, tmp_
     again.set_progress_bar_config(disable=True)
     assert np.array_equal(with_torch(again), with_torch(pipeline))
     assert np.abs(run(again) - images).max() < 1 / 255
+    assert conversions == [pipeline.unet]
 
 
 def test_an_edit_is_that_of_torch(pipeline: SynFundusPipeline) -> None:
