@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.warm_python import FOLDERS, HUGGING_FACE, TORCH, WarmPython
+from tests.warm_python import DATASETS, DIFFUSERS, FOLDERS, WarmPython
 
 if TYPE_CHECKING:
     from pipeline_synfundus import SynFundusPipeline
@@ -66,9 +66,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_configure(config: pytest.Config) -> None:
     """Starts one pair of warm Pythons for all processes of pytest-xdist, which find them in their environment."""
     if config.getoption("numprocesses", None):
-        torch_python = WarmPython(dict(os.environ), TORCH)
+        torch_python = WarmPython(dict(os.environ), DIFFUSERS)
         config.add_cleanup(torch_python.close)
-        python = WarmPython(dict(os.environ), HUGGING_FACE, torch_python.path)
+        python = WarmPython(dict(os.environ), DATASETS, torch_python.path)
         config.add_cleanup(python.close)
         os.environ |= {"TORCH_PYTHON": str(torch_python.path), "WARM_PYTHON": str(python.path)}
 
@@ -96,22 +96,22 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def torch_python() -> Iterator[Path]:
-    """A `python` that starts with torch but nothing of Hugging Face, for commands with another Hub or other caches."""
+    """A `python` that starts at once, as `warm_python` does, but has not imported `datasets`."""
     if shared := os.environ.get("TORCH_PYTHON"):
         yield Path(shared)
     else:
-        python = WarmPython(dict(os.environ), TORCH)
+        python = WarmPython(dict(os.environ), DIFFUSERS)
         yield python.path
         python.close()
 
 
 @pytest.fixture(scope="session")
 def warm_python(torch_python: Path) -> Iterator[Path]:
-    """A `python` with the environment of the tests that starts at once, for commands that need a clean process."""
+    """A `python` that has imported the large libraries and starts at once, for commands that need a clean process."""
     if shared := os.environ.get("WARM_PYTHON"):
         yield Path(shared)
     else:
-        python = WarmPython(dict(os.environ), HUGGING_FACE, torch_python)
+        python = WarmPython(dict(os.environ), DATASETS, torch_python)
         yield python.path
         python.close()
 

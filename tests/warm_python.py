@@ -3,9 +3,9 @@
 `WarmPython(environment, libraries).path` is an executable that runs `-m MODULE`, `-c CODE`, a script, or `-` (code on
 its standard input) as `python` does; of options before these it heeds `-I` only. A server process imports the libraries
 once and forks for each command. It gives the fork the command's arguments, folder, environment and open files, and
-forwards signals to it. Variables that libraries read when they are imported are those of the server, except the folders
-of `set_folders`, so one server serves one environment. What a command starts with `sys.executable`, also through
-`multiprocessing`, is started in the same way.
+forwards signals to it. What a command starts with `sys.executable`, also through `multiprocessing`, is started in the
+same way. Of the variables that libraries read when they are imported, those of STAND_INS and SWITCHES are the command's
+own, so one server serves commands with any Hub and any cache; others are the server's.
 """
 
 from __future__ import annotations
@@ -29,19 +29,31 @@ import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-# These read no variables of Hugging Face: a server with them also serves commands with another Hub, or with none.
-TORCH = ("torch._dynamo", "scipy.stats", "sklearn.linear_model", "pandas", "pyarrow.parquet", "matplotlib")
-HUGGING_FACE = (
-    "datasets",
-    "accelerate",
+Place = tuple[dict[str, Any], str, Any]  # a namespace, a name, and the value that the server has there
+
+DIFFUSERS = (
+    "torch._dynamo",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib",
     "transformers",
     "diffusers.UNet2DModel",
     "diffusers.AutoencoderKL",
     "diffusers.DiffusionPipeline",
     "diffusers.DDPMScheduler",
 )
-FOLDERS = ("HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE")  # the attributes have the names of the variables
+DATASETS = ("datasets", "accelerate")
+FOLDERS = ("HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE")
+# The variables' values when a server imports its libraries; in each command, those of the command take their place.
+# huggingface_hub also keeps the host in a set of hosts that may get a token, so it is the host of the tests' Hubs.
+STAND_INS = {name: f"/stand-in/{name}" for name in ("HF_HOME", *FOLDERS)}
+STAND_INS["HF_ENDPOINT"] = "http://127.0.0.1/stand-in/HF_ENDPOINT"
+SWITCHES = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY")  # also the names of attributes
 # A fork of a process with threads can hang. NumPy's library starts some for each core, Arrow's allocator one.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 MOST_FILES = 253  # that the system sends at a time
@@ -87,7 +99,8 @@ class WarmPython:
             listener.bind(address)
             listener.listen()
             command = [python, __file__, *libraries]
-            variables = environment | {"PYTHONPATH": ""} | ONE_THREAD  # where to import from is up to each command
+            # Where to import from is up to each command.
+            variables = environment | {"PYTHONPATH": ""} | ONE_THREAD | STAND_INS
             self._process = subprocess.Popen(command, env=variables, stdin=listener)
 
     def close(self) -> None:
@@ -105,6 +118,8 @@ def serve(*libraries: str) -> None:
     if "datasets" in sys.modules:  # it waits for five seconds after each stream in random order
         sys.modules["datasets"].config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0.5
     assert len(os.listdir("/proc/self/task")) == 1, "one of the libraries has started a thread"
+    gc.unfreeze()  # what the warm Python that runs this server has frozen: clients of the Hub are found among it
+    places = find_places()
     gc.freeze()  # no command looks for garbage among the libraries, which would also copy their memory
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes that wait for a command
@@ -121,7 +136,7 @@ def serve(*libraries: str) -> None:
                     if not (command := os.fork()):
                         server.close()
                         client.close()
-                        os._exit(run(*json.loads(call), files))
+                        os._exit(run(*json.loads(call), files, places))
                     wait(client, command)
                     os._exit(0)
                 for file in files:
@@ -139,7 +154,14 @@ def wait(client: socket.socket, command: int) -> None:
         client.sendall(code.to_bytes(8, "big", signed=True))
 
 
-def run(arguments: list[str], folder: str, environment: dict[str, str], numbers: list[int], files: list[int]) -> int:
+def run(
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    numbers: list[int],
+    files: list[int],
+    places: Sequence[Place],
+) -> int:
     """Runs a command in this process; returns its exit status."""
     apart = [fcntl.fcntl(file, fcntl.F_DUPFD, 1000) for file in files]  # from the numbers that they get
     for file in files:
@@ -150,7 +172,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], numbers:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    set_folders(environment)
+    set_variables(environment, places)
     options = []
     while arguments[0][0] == "-" and arguments[0] not in ("-m", "-c", "-"):
         options.append(arguments.pop(0))
@@ -176,13 +198,34 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], numbers:
     return status
 
 
-def set_folders(environment: Mapping[str, str]) -> None:
-    """Tells libraries that are imported already the folders that they read from the environment."""
+def find_places() -> list[Place]:
+    """Where imported libraries keep what they have read from the variables of STAND_INS and SWITCHES."""
+    keepers = [vars(module) for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+    if hub := sys.modules.get("huggingface_hub"):  # modules of it also keep clients
+        keepers += [vars(client) for client in gc.get_objects() if type(client) in (hub.HfApi, hub.HfFileSystem)]
+    return [
+        (keeper, name, value)
+        for keeper in keepers
+        for name, value in keeper.items()
+        if name in SWITCHES or (issubclass(type(value), str | Path) and "/stand-in/" in str(value))
+    ]
+
+
+def set_variables(environment: Mapping[str, str], places: Sequence[Place]) -> None:
+    """Tells libraries that are imported already what they would have read from the environment."""
     tempfile.tempdir = None
-    for name in FOLDERS:
-        for module in list(sys.modules.values()):
-            if name in environment and (before := getattr(module, "__dict__", {}).get(name)):
-                setattr(module, name, type(before)(environment[name]))
+    cache = environment.get("XDG_CACHE_HOME", Path("~/.cache").expanduser())
+    home = environment.get("HF_HOME", f"{cache}/huggingface")
+    defaults = {"HF_ENDPOINT": "https://huggingface.co", "HF_HOME": home}
+    defaults |= {name: f"{home}/{name.split('_')[1].lower()}" for name in FOLDERS}
+    for keeper, attribute, value in places:
+        if attribute in SWITCHES:
+            keeper[attribute] = environment.get(attribute, "").upper() in ("1", "ON", "YES", "TRUE")
+        else:
+            text = str(value)
+            for name, stand_in in STAND_INS.items():
+                text = text.replace(stand_in, environment.get(name, defaults[name]))
+            keeper[attribute] = type(value)(text)
 
 
 def execute(arguments: list[str]) -> None:

@@ -78,12 +78,12 @@ def dataset(dataset_dir: Path, tmp_path: Path) -> Folder:
 
 @pytest.fixture(scope="session")
 def published(
-    torch_python: Path, model_dir: Path, dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    warm_python: Path, model_dir: Path, dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Push]:
     folder = tmp_path_factory.mktemp("loopback")
     arguments = ["--version", "1.0.0", "--model", str(model_dir), "--dataset", str(dataset_dir)]
     with start_hub(folder / "hub") as hub:
-        done = run_push(torch_python, hub, folder / "cache", *arguments)
+        done = run_push(warm_python, hub, folder / "cache", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         yield Push(hub, arguments, done.stdout)
     assert not [entry for entry in hub.requests if entry.status >= 500]

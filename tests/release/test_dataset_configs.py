@@ -67,7 +67,7 @@ class Uploaded:
 
 
 @pytest.fixture(scope="module")
-def uploaded(torch_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
+def uploaded(warm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
     """2,100 rows of noise in shards of 263 rows."""
     plan, out = load_plan(), tmp_path_factory.mktemp("configs")
     source = ReplaySource(np.random.default_rng(0).integers(0, 256, (64, 48, 48, 3), np.uint8))
@@ -81,7 +81,7 @@ def uploaded(torch_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         api = HfApi(endpoint=hub.url, token=TOKEN)
         api.create_repo(REPO, repo_type="dataset")
         api.upload_folder(repo_id=REPO, repo_type="dataset", folder_path=folder.path, ignore_patterns=".build/*")
-        yield Uploaded(torch_python, hub, folder, out / "work")
+        yield Uploaded(warm_python, hub, folder, out / "work")
         close_session()
 
 

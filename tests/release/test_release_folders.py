@@ -181,9 +181,9 @@ def test_a_link_to_a_parent_folder_does_not_repeat_its_files(model: Folder) -> N
 
 
 def test_a_model_must_load_in_a_clean_process(
-    torch_python: Path, model: Folder, monkeypatch: pytest.MonkeyPatch
+    warm_python: Path, model: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(torch_python))
+    monkeypatch.setattr(sys, "executable", str(warm_python))
     (model.path / "labels.py").unlink()  # in this process, the clone's own would be found
     with pytest.raises(ReleaseError, match=r"does not load in a clean process.*labels"):
         check_folder(model)

@@ -57,39 +57,39 @@ def test_the_three_name_one_another_by_revision(published: Push) -> None:
     assert pin == {"repo_id": MODEL, "revision": model}
 
 
-def test_pushing_again_changes_nothing(torch_python: Path, published: Push, tmp_path: Path) -> None:
+def test_pushing_again_changes_nothing(warm_python: Path, published: Push, tmp_path: Path) -> None:
     published.hub.requests.clear()
-    done = run_push(torch_python, published.hub, tmp_path, *published.arguments)
+    done = run_push(warm_python, published.hub, tmp_path, *published.arguments)
     assert done.returncode == 0, done.stderr
     assert not published.hub.sent("^PUT|/commit/|/tag/")
 
 
 def test_a_changed_model_needs_a_new_version(
-    torch_python: Path, published: Push, model_dir: Path, tmp_path: Path
+    warm_python: Path, published: Push, model_dir: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(model_dir, tmp_path / "pipeline_synfundus")
     (tmp_path / "pipeline_synfundus" / "training_run.json").write_text("{}")
     arguments = ["model", "--version", "1.0.0", "--model", str(tmp_path / "pipeline_synfundus")]
-    done = run_push(torch_python, published.hub, tmp_path, *arguments)
+    done = run_push(warm_python, published.hub, tmp_path, *arguments)
     assert done.returncode == 2
     assert "already has v1.0.0 with other content (training_run.json). Give --version a new number" in done.stderr
 
 
 def test_a_dataset_of_another_model_is_refused(
-    torch_python: Path, published: Push, model_dir: Path, tmp_path: Path
+    warm_python: Path, published: Push, model_dir: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(model_dir, tmp_path / "pipeline_synfundus")
     (tmp_path / "pipeline_synfundus" / "training_run.json").write_text("{}")
     changed = ["--model", str(tmp_path / "pipeline_synfundus"), "--version", "2.0.0"]
-    done = run_push(torch_python, published.hub, tmp_path, *published.arguments, *changed)
+    done = run_push(warm_python, published.hub, tmp_path, *published.arguments, *changed)
     assert done.returncode == 2
     assert re.search(r"was made by the generator pipeline_synfundus, revision \w{16}, but the model", done.stderr)
 
 
 def test_a_dry_run_lists_files_sizes_and_commits_and_sends_nothing(
-    torch_python: Path, hub: HubServer, published: Push, tmp_path: Path
+    warm_python: Path, hub: HubServer, published: Push, tmp_path: Path
 ) -> None:
-    done = run_push(torch_python, hub, tmp_path, *published.arguments, "--dry-run", token=None)
+    done = run_push(warm_python, hub, tmp_path, *published.arguments, "--dry-run", token=None)
     assert done.returncode == 0, done.stderr
     assert re.search(r"commit 1  add +0\.\d{3} MB  data/train-00000\.parquet", done.stdout)
     assert re.search(r"dataset lab/synfundus-1m: 29 files to change, \d\.\d MB, 1 commits", done.stdout)
@@ -156,9 +156,9 @@ def test_a_dry_run_needs_no_hub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert re.search(r"commit 1  add +\d\.\d{3} MB  generator\.json", said)
 
 
-def test_an_interrupted_push_says_how_to_go_on(torch_python: Path, hub: HubServer, tmp_path: Path) -> None:
+def test_an_interrupted_push_says_how_to_go_on(warm_python: Path, hub: HubServer, tmp_path: Path) -> None:
     hub.faults.add(Fault("whoami", times=-1, status=503, headers={"Retry-After": "60"}))
-    command = [torch_python, "-m", "release.push", "--namespace", "lab", "space"]
+    command = [warm_python, "-m", "release.push", "--namespace", "lab", "space"]
     environment = clean_environment(hub, tmp_path)
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 60

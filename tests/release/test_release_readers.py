@@ -38,9 +38,9 @@ def read_clean(python: Path, published: Push, folder: Path, code: str) -> list[s
     return done.stdout.splitlines()
 
 
-def test_a_dataset_loads_by_name_with_images_and_labels(torch_python: Path, published: Push, tmp_path: Path) -> None:
+def test_a_dataset_loads_by_name_with_images_and_labels(warm_python: Path, published: Push, tmp_path: Path) -> None:
     lines = read_clean(
-        torch_python,
+        warm_python,
         published,
         tmp_path,
         f"from datasets import load_dataset\neyes = load_dataset({DATASET!r}, split='train')\n"
@@ -51,11 +51,11 @@ def test_a_dataset_loads_by_name_with_images_and_labels(torch_python: Path, publ
     assert lines == ["40 39 (16, 16) mild NPDR", "40 False True"]
 
 
-def test_a_dataset_streams_through_a_bad_connection(torch_python: Path, published: Push, tmp_path: Path) -> None:
+def test_a_dataset_streams_through_a_bad_connection(warm_python: Path, published: Push, tmp_path: Path) -> None:
     for fault in SLOW_AND_SHAKY:
         published.hub.faults.add(Fault(**vars(fault)))
     lines = read_clean(
-        torch_python,
+        warm_python,
         published,
         tmp_path,
         f"from datasets import load_dataset\neyes = load_dataset({DATASET!r}, split='train', streaming=True)\n"
@@ -65,7 +65,7 @@ def test_a_dataset_streams_through_a_bad_connection(torch_python: Path, publishe
 
 
 def test_a_pipeline_loads_by_revision_through_a_bad_connection(
-    torch_python: Path, published: Push, tiny_pipeline: SynFundusPipeline, tmp_path: Path
+    warm_python: Path, published: Push, tiny_pipeline: SynFundusPipeline, tmp_path: Path
 ) -> None:
     for fault in SLOW_AND_SHAKY:
         published.hub.faults.add(Fault(**vars(fault)))
@@ -76,22 +76,22 @@ def test_a_pipeline_loads_by_revision_through_a_bad_connection(
         "print(image.size, sum(image.tobytes()))"
     )
     here = tiny_pipeline({"dr_grade": 3, "is_dme": 1}, generator=7, num_inference_steps=2).images[0]
-    assert read_clean(torch_python, published, tmp_path, code) == [f"(16, 16) {sum(here.tobytes())}"]
+    assert read_clean(warm_python, published, tmp_path, code) == [f"(16, 16) {sum(here.tobytes())}"]
 
 
-def test_the_space_starts_from_what_was_pushed(torch_python: Path, published: Push, tmp_path: Path) -> None:
+def test_the_space_starts_from_what_was_pushed(warm_python: Path, published: Push, tmp_path: Path) -> None:
     code = (
         f"from huggingface_hub import snapshot_download\n"
         f"print(snapshot_download({SPACE!r}, repo_type='space', local_dir='space', revision='v1.0.0'))"
     )
-    read_clean(torch_python, published, tmp_path, code)
+    read_clean(warm_python, published, tmp_path, code)
     before = len(published.hub.requests)  # from here on no code is downloaded
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     environment = clean_environment(published.hub, tmp_path / "cache", None)
     environment |= {"GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [torch_python, "app.py"],
+        [warm_python, "app.py"],
         cwd=tmp_path / "space",
         env=environment,
         stdout=subprocess.PIPE,
@@ -117,15 +117,15 @@ def test_the_space_starts_from_what_was_pushed(torch_python: Path, published: Pu
         assert image.info["SynFundus-Revision"] == published.commit("model")
 
 
-def test_a_gated_dataset_says_what_to_do(torch_python: Path, published: Push, tmp_path: Path) -> None:
+def test_a_gated_dataset_says_what_to_do(warm_python: Path, published: Push, tmp_path: Path) -> None:
     gated = published.hub.accounts.gated
     gated["dataset", DATASET] = {"carol"}
     code = f"from datasets import load_dataset\nload_dataset({DATASET!r})"
     try:
-        stranger = run_clean(torch_python, published, tmp_path / "a", code, "hf_of_bob")
-        nobody = run_clean(torch_python, published, tmp_path / "b", code)
+        stranger = run_clean(warm_python, published, tmp_path / "a", code, "hf_of_bob")
+        nobody = run_clean(warm_python, published, tmp_path / "b", code)
         published.hub.accounts.users["hf_of_carol"] = "carol"
-        let_in = run_clean(torch_python, published, tmp_path / "c", code, "hf_of_carol")
+        let_in = run_clean(warm_python, published, tmp_path / "c", code, "hf_of_carol")
     finally:
         gated.clear()
     assert stranger.returncode and re.search(r"gated.*(ask for access|authorized list)", stranger.stderr, re.DOTALL)

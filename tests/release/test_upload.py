@@ -211,9 +211,9 @@ upload.upload(HfApi(), upload.Target("dataset", "lab/eyes", contents), "Eyes")
 
 
 def test_a_push_that_was_killed_goes_on_where_the_hub_stands(
-    torch_python: Path, hub: HubServer, api: HfApi, target: Target, tmp_path: Path
+    warm_python: Path, hub: HubServer, api: HfApi, target: Target, tmp_path: Path
 ) -> None:
-    script = [torch_python, "-c", KILLED.format(folder=str(tmp_path / "folder"))]
+    script = [warm_python, "-c", KILLED.format(folder=str(tmp_path / "folder"))]
     environment = clean_environment(hub, tmp_path / "cache")
     hub.faults.add(Fault("POST .*commit", times=-1, after=1, status=503, headers={"Retry-After": "60"}))
     with subprocess.Popen(script, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:

@@ -18,7 +18,6 @@ from tests.dataset_script.small_release import write_release
 from tests.phantom import draw_phantom
 from tests.small_training import SMALL
 from tests.training.source_folders import write_idrid, write_odir
-from tests.warm_python import HUGGING_FACE, WarmPython
 
 PAGES = [(ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("training", "datasets", "publishing")]
 # What makes the work small; everything else is run as printed.
@@ -37,7 +36,7 @@ def draw_photographs(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab(torch_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def lab(warm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     """A clone without anything of ours but the code, with public sets beside it, and a Hub."""
     folder = tmp_path_factory.mktemp("walkthrough")
     for name in ("synfundus", "pipeline_synfundus", "dataset_script", "training", "release", "space"):
@@ -50,9 +49,7 @@ def lab(torch_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (folder / "mine.yaml").write_text(yaml.safe_dump(yaml.safe_load(config) | SMALL))
     with start_hub(folder / "hub") as hub:
         environment = clean_environment(hub, folder / "cache") | {"SYNFUNDUS_CPU_BACKEND": "torch"}
-        python = WarmPython(environment, HUGGING_FACE, torch_python)
-        yield folder, environment | {"PATH": f"{python.path.parent}:{environment['PATH']}"}
-        python.close()
+        yield folder, environment | {"PATH": f"{warm_python.parent}:{environment['PATH']}"}
 
 
 def run(command: str, lab: tuple[Path, dict[str, str]]) -> str:

@@ -56,7 +56,7 @@ def address(server: Server) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(torch_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(warm_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Space, served by a process of its own in another folder, with a tiny random model."""
     folder = tmp_path_factory.mktemp("space")
     environment = os.environ | {
@@ -69,7 +69,7 @@ def server(torch_python: Path, tiny_pipeline_dir: Path, tmp_path_factory: pytest
         "TMPDIR": str(folder),
         "HOME": str(folder),
     }
-    command = [torch_python, str(Path(__file__).with_name("slowed_app.py"))]
+    command = [warm_python, str(Path(__file__).with_name("slowed_app.py"))]
     log = folder / "log.txt"
     with (
         log.open("w") as output,
