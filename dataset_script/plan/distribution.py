@@ -13,6 +13,7 @@ from synfundus.files import atomic_file
 from .condition_plan import ConditionPlan
 
 ROWS_AT_ONCE = 10_000
+COMPRESS_LEVEL = 3  # the default, 6, makes the chart 1 % larger and takes twice as long
 
 
 def draw_codes(plan: ConditionPlan, num_rows: int) -> np.ndarray:
@@ -71,9 +72,10 @@ def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path, desc
         path: PNG file to write.
         description: text in the metadata of the file.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(17, 9), layout="constrained")
+    figure = Figure(figsize=(17, 9), dpi=110, layout="constrained")
     strata, labels, pairs = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
     counts = plan.stratum_counts(num_rows)
     strata.barh(list(counts), list(counts.values()), color="#4c72b0")
@@ -101,7 +103,9 @@ def plot(plan: ConditionPlan, codes: np.ndarray, num_rows: int, path: Path, desc
             )
     pairs.set_title("rows with both diseases, %")
     with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=110, metadata={"Description": description})
+        # Not `savefig`, which draws everything twice, because other formats than PNG can need it.
+        compression = {"compress_level": COMPRESS_LEVEL}
+        FigureCanvasAgg(figure).print_png(file, metadata={"Description": description}, pil_kwargs=compression)
 
 
 def _findings(codes: np.ndarray) -> np.ndarray:
