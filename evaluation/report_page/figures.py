@@ -18,7 +18,7 @@ from synfundus.files import write_whole
 # Colours that are distinguishable with colour blindness (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 PUBLIC, PRIVATE = "figures", "photographs"
-MAX_TILE = 128
+TILE, GAP = 128, 12  # pixels
 
 
 def pairs(folder: Path, name: str, above: np.ndarray, below: np.ndarray, titles: Sequence[str] = ()) -> str:
@@ -40,18 +40,20 @@ def pairs(folder: Path, name: str, above: np.ndarray, below: np.ndarray, titles:
 
 def grid(folder: Path, name: str, rows: Mapping[str, np.ndarray], titles: Sequence[str], kind: str) -> str:
     """Draws rows of images with a name before each row and a title above each column; returns the file."""
-    count = max(map(len, rows.values()))
-    figure, axes = plt.subplots(len(rows), count, figsize=(1.3 * count + 0.8, 1.45 * len(rows) + 0.3), squeeze=False)
-    for line, (label, images) in enumerate(rows.items()):
-        for column, axis in enumerate(axes[line]):
-            axis.set(xticks=[], yticks=[], frame_on=False)
-            if column < len(images):
-                tile = Image.fromarray(images[column])
-                tile.thumbnail((MAX_TILE, MAX_TILE))
-                axis.imshow(np.asarray(tile))
-            if line == 0 and titles:
-                axis.set_title(titles[column], fontsize=7)
-        axes[line][0].set_ylabel(label, fontsize=8)
+    count, step = max(map(len, rows.values())), TILE + GAP
+    # One picture: axes for each image would take four times as long.
+    picture = np.full((len(rows) * step - GAP, count * step - GAP, 3), 255, dtype=np.uint8)
+    for line, images in enumerate(rows.values()):
+        for column, image in enumerate(images):
+            top, left = line * step, column * step
+            picture[top : top + TILE, left : left + TILE] = np.asarray(Image.fromarray(image).resize((TILE, TILE)))
+    figure, axis = plt.subplots(figsize=(1.3 * count + 0.8, 1.45 * len(rows) + 0.3))
+    axis.imshow(picture)
+    axis.set_frame_on(False)
+    axis.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
+    middles = np.arange(max(count, len(rows))) * step + TILE / 2
+    axis.set_xticks(middles[: len(titles)], titles, fontsize=7)
+    axis.set_yticks(middles[: len(rows)], list(rows), fontsize=8, rotation=90, va="center")
     return _save(folder, figure, kind, name)
 
 
