@@ -36,7 +36,11 @@ WATCH = """() => {
     if (picture && document.querySelector('#generate-status progress')) window.previews.add(picture.src);
   }).observe(document.body, {subtree: true, childList: true, attributes: true});
 }"""
-on_both = pytest.mark.parametrize("page", [DESKTOP, PHONE], ids=["desktop-dark", "phone-light"], indirect=True)
+# Colours fade, which has to end before their contrast is measured; some animations go on for ever.
+STILL = """() => Promise.allSettled(document.getAnimations().filter(
+  animation => animation.effect.getComputedTiming().endTime < Infinity).map(animation => animation.finished))"""
+# Steps are taken on the phone, where less is in view and tabs are in a menu; `inspect` looks at both windows.
+on_phone = pytest.mark.parametrize("blank_page", [PHONE], ids=["phone"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +55,8 @@ def windows(browser: Any) -> Iterator[dict[int, Any]]:
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, windows: dict[int, Any], address: str) -> Iterator[Page]:
-    """The page, just opened; at the end nothing may have been asked of another host."""
+def blank_page(request: pytest.FixtureRequest, windows: dict[int, Any]) -> Iterator[Page]:
+    """An empty tab; at the end nothing may have been asked of another host."""
     size = getattr(request, "param", DESKTOP)
     outside: list[str] = []
 
@@ -64,19 +68,29 @@ def page(request: pytest.FixtureRequest, windows: dict[int, Any], address: str) 
     page = windows[size["viewport"]["width"]].new_page()
     page.on("request", check)
     page.set_default_timeout(30_000)
-    page.goto(address)
-    page.wait_for_selector("#condition input")
     yield page
     page.close()
     assert outside == []
 
 
 @pytest.fixture
-def inspect(page: Page) -> Any:
-    """Checks a state of the page: its accessibility, that nothing is wider than the window; keeps a screenshot."""
+def page(blank_page: Page, address: str) -> Page:
+    """The page, just opened."""
+    blank_page.goto(address)
+    blank_page.wait_for_selector("#condition input")
+    return blank_page
 
-    def check(state: str) -> None:
-        page.wait_for_timeout(250)  # colours fade in
+
+@pytest.fixture
+def inspect(blank_page: Page) -> Any:
+    """Checks a state of the page: its accessibility, that nothing is wider than the window; keeps a screenshot.
+
+    A state that was reached on a phone is checked on a dark desktop, too.
+    """
+    page = blank_page
+
+    def check_here(state: str) -> None:
+        page.evaluate(STILL)
         if folder := os.environ.get("SYNFUNDUS_SCREENSHOTS"):
             name = re.sub(r"\W+", "-", f"{page.viewport_size['width']}-{state}")
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
@@ -84,6 +98,16 @@ def inspect(page: Page) -> Any:
         serious = [entry for entry in found if entry["impact"] in ("serious", "critical")]
         assert [(entry["id"], [node["html"][:200] for node in entry["nodes"]]) for entry in serious] == []
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    def check(state: str) -> None:
+        check_here(state)
+        if page.viewport_size == PHONE["viewport"]:
+            for size in (DESKTOP, PHONE):
+                page.set_viewport_size(size["viewport"])
+                page.emulate_media(color_scheme=size["color_scheme"])
+                expect(page.locator("body.dark")).to_have_count(int(size is DESKTOP))
+                if size is DESKTOP:
+                    check_here(state)
 
     return check
 
@@ -112,7 +136,7 @@ def fetch_image(page: Page, selector: str) -> Image.Image:
     return Image.open(io.BytesIO(page.request.get(page.locator(selector).first.get_attribute("src")).body()))
 
 
-@on_both
+@on_phone
 def test_findings_become_pictures_with_live_previews_labels_and_a_link(page: Page, server: Any, inspect: Any) -> None:
     inspect("start")
     page.get_by_role("button", name="Moderate NPDR with edema").click()
@@ -191,7 +215,7 @@ def test_cancel_stops_a_run_and_the_next_one_works(page: Page, server: Any, insp
     expect(page.get_by_text("1 synthetic image in")).to_be_visible()
 
 
-@on_both
+@on_phone
 def test_contradictions_are_explained_at_once_and_what_follows_is_settled(page: Page, inspect: Any) -> None:
     choose(page, "is_dme", 1)
     explained = page.locator("#contradiction [role=alert]")
@@ -226,7 +250,7 @@ def test_the_form_is_reached_and_changed_with_the_keyboard(page: Page) -> None:
     expect(page.locator("#gallery img").first).to_have_attribute("alt", "mild NPDR (DR grade 1), seed 0")
 
 
-@on_both
+@on_phone
 def test_one_eye_is_shown_with_several_diseases_and_where_they_differ(page: Page, inspect: Any) -> None:
     open_tab(page, "Same eye")
     page.click("#row-start")
@@ -239,7 +263,7 @@ def test_one_eye_is_shown_with_several_diseases_and_where_they_differ(page: Page
     inspect("row")
 
 
-@on_both
+@on_phone
 def test_a_slider_moves_one_eye_through_the_grades(page: Page, inspect: Any) -> None:
     open_tab(page, "Grades")
     page.click("#grades-start")
@@ -271,7 +295,8 @@ def test_the_quiz_asks_judges_and_counts(page: Page, inspect: Any) -> None:
     inspect("score")
 
 
-def test_a_wrong_link_is_explained_and_starts_nothing(page: Page, address: str, inspect: Any) -> None:
+def test_a_wrong_link_is_explained_and_starts_nothing(blank_page: Page, address: str, inspect: Any) -> None:
+    page = blank_page
     page.goto(f"{address}/?dr_grade=9&seed=3")
     explained = page.locator("#contradiction [role=alert]")
     expect(explained).to_contain_text("This link cannot be used: diabetic retinopathy grade is 9; allowed are 0 to 4")
@@ -280,8 +305,10 @@ def test_a_wrong_link_is_explained_and_starts_nothing(page: Page, address: str, 
     inspect("wrong-link")
 
 
-def test_a_second_visitor_waits_in_the_queue_while_the_page_stays_alive(page: Page, browser: Any, server: Any) -> None:
-    other = browser.new_page()
+def test_a_second_visitor_waits_in_the_queue_while_the_page_stays_alive(
+    page: Page, windows: dict[int, Any], server: Any
+) -> None:
+    other = windows[PHONE["viewport"]["width"]].new_page()
     with server.slowed(0.2):
         other.goto(f"{server.address}/?seed=1&steps=50")
         expect(other.locator("#generate-status progress")).to_be_visible()
@@ -310,7 +337,7 @@ def edit_in_browser(page: Page) -> None:
     expect(page.locator("#edit-status")).to_contain_text("Edited. The result is synthetic.")
 
 
-@on_both
+@on_phone
 def test_a_photograph_is_edited_compared_and_downloaded(page: Page, inspect: Any) -> None:
     open_tab(page, "Your photograph")
     inspect("photograph-start")
@@ -330,7 +357,7 @@ def test_a_photograph_is_edited_compared_and_downloaded(page: Page, inspect: Any
         assert image.size == (16, 16)
 
 
-@on_both
+@on_phone
 def test_a_picture_without_a_fundus_and_a_file_that_is_too_large_get_a_clear_answer(
     page: Page, inspect: Any, tmp_path: Path
 ) -> None:
