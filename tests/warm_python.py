@@ -40,14 +40,14 @@ DIFFUSERS = (
     "sklearn.linear_model",
     "pandas",
     "pyarrow.parquet",
-    "matplotlib",
+    "matplotlib.pyplot",
     "transformers",
     "diffusers.UNet2DModel",
     "diffusers.AutoencoderKL",
     "diffusers.DiffusionPipeline",
     "diffusers.DDPMScheduler",
 )
-DATASETS = ("datasets", "accelerate")
+DATASETS = ("datasets", "accelerate", "aiohttp")
 FOLDERS = ("HF_MODULES_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE")
 # The variables' values when a server imports its libraries; in each command, those of the command take their place.
 # huggingface_hub also keeps the host in a set of hosts that may get a token, so it is the host of the tests' Hubs.
