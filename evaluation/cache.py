@@ -93,15 +93,23 @@ def _imported_sources(module: str) -> dict[str, bytes]:
         if name in found or name.partition(".")[0] not in PACKAGES or file is None:
             continue
         found[name] = file.read_bytes()
-        package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
-        for node in ast.walk(ast.parse(found[name])):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                parents = package[: len(package) - node.level + 1] if node.level else []
-                base = ".".join([*parents, *([node.module] if node.module else [])])
-                waiting += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        waiting += _imports(name, found[name], is_package=file.name == "__init__.py")
     return found
+
+
+@functools.cache
+def _imports(module: str, source: bytes, is_package: bool) -> list[str]:
+    """Names of what a module with this source imports, and of what may be modules in it."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _source_file(module: str) -> Path | None:

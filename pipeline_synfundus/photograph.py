@@ -15,6 +15,7 @@ __all__ = [
     "crop_like_photograph",
     "crop_to_field",
     "decode_photograph",
+    "erode",
     "measure_field",
     "read_photograph",
 ]
@@ -122,6 +123,21 @@ def crop_like_photograph(mask: Image.Image, photograph: Image.Image, size: int) 
     return _to_square(mask.crop(_cut_out_field(photograph)[1]), size, Image.Resampling.BOX)
 
 
+def erode(mask: np.ndarray, radius: int) -> np.ndarray:
+    """A mask without the pixels that have others than its own within a square around them.
+
+    Rows first, then columns: Pillow's `MinFilter`, which sorts each square, takes eighty times as long.
+
+    Args:
+        mask: booleans, shape (H, W).
+        radius: of the square, in pixels; beyond the border, everything counts as the mask's.
+    """
+    padded = np.pad(mask, radius, constant_values=True)
+    (height, width), steps = mask.shape, range(2 * radius + 1)
+    rows = np.logical_and.reduce([padded[step : step + height] for step in steps])
+    return np.logical_and.reduce([rows[:, step : step + width] for step in steps])
+
+
 def _cut_out_field(image: Image.Image) -> tuple[Image.Image, Box]:
     """The field of view on black, and its box in the photograph."""
     left = top = 0
@@ -179,11 +195,8 @@ def _find_surround(pixels: np.ndarray) -> _Surround:
 
 def _without_thin_parts(mask: np.ndarray) -> np.ndarray:
     """A morphological opening; parts at the border are taken to go on beyond it."""
-    width = 2 * round(_THIN * max(mask.shape) / 2) + 1
-    if width < 3:  # Pillow's filters divide by zero
-        return mask
-    image = Image.fromarray(mask).convert("L")
-    return np.asarray(image.filter(ImageFilter.MinFilter(width)).filter(ImageFilter.MaxFilter(width))) > 0
+    radius = round(_THIN * max(mask.shape) / 2)
+    return ~erode(~erode(mask, radius), radius)
 
 
 def _large_regions(mask: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pipeline_synfundus.labels import CONDITION_NAMES, UNKNOWN
-from pipeline_synfundus.photograph import FIELD_THRESHOLD
+from pipeline_synfundus.photograph import FIELD_THRESHOLD, erode
 
 EYE_SIDE_INDEX = CONDITION_NAMES.index("eye_side")
 FUNDUS, MACULA, DISC, RETINA = (
@@ -43,21 +43,6 @@ class Anatomy:
     disc: tuple[float, float]
     macula: tuple[float, float]
     field: np.ndarray
-
-
-def erode(mask: np.ndarray, radius: int) -> np.ndarray:
-    """A mask without the pixels that have others than its own within a square around them.
-
-    Rows first, then columns: Pillow's `MinFilter`, which sorts each square, takes eighty times as long.
-
-    Args:
-        mask: booleans, shape (H, W).
-        radius: of the square, in pixels; beyond the border, everything counts as the mask's.
-    """
-    padded = np.pad(mask, radius, constant_values=True)
-    (height, width), steps = mask.shape, range(2 * radius + 1)
-    rows = np.logical_and.reduce([padded[step : step + height] for step in steps])
-    return np.logical_and.reduce([rows[:, step : step + width] for step in steps])
 
 
 def sharpness_and_brightness(image: np.ndarray) -> tuple[float, float]:
