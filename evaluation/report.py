@@ -151,13 +151,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--inception-weights", type=Path, help="weights of Inception-v3, for machines without internet")
     parser.add_argument(
-        "--tasks", nargs="+", default=["dr_grade"], help="diseases of the downstream experiment (%(default)s)"
+        "--tasks", nargs="+", default=Plan.tasks, help="diseases of the downstream experiment (%(default)s)"
     )
     parser.add_argument(
         "--networks",
         nargs="*",
-        choices=("resnet", "vit"),
-        default=["resnet", "vit"],
+        choices=Plan.networks,
+        default=Plan.networks,
         help="that learn it from random weights (%(default)s)",
     )
     parser.add_argument("--downstream-size", type=int, default=64, help="side of its images in pixels (%(default)s)")

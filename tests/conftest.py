@@ -66,11 +66,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_configure(config: pytest.Config) -> None:
     """Starts one pair of warm Pythons for all processes of pytest-xdist, which find them in their environment."""
     if config.getoption("numprocesses", None):
-        torch_python = WarmPython(dict(os.environ), DIFFUSERS)
-        config.add_cleanup(torch_python.close)
-        python = WarmPython(dict(os.environ), DATASETS, torch_python.path)
+        diffusers_python = WarmPython(dict(os.environ), DIFFUSERS)
+        config.add_cleanup(diffusers_python.close)
+        python = WarmPython(dict(os.environ), DATASETS, diffusers_python.path)
         config.add_cleanup(python.close)
-        os.environ |= {"TORCH_PYTHON": str(torch_python.path), "WARM_PYTHON": str(python.path)}
+        os.environ |= {"DIFFUSERS_PYTHON": str(diffusers_python.path), "WARM_PYTHON": str(python.path)}
 
 
 def pytest_unconfigure() -> None:
@@ -95,9 +95,9 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def torch_python() -> Iterator[Path]:
+def diffusers_python() -> Iterator[Path]:
     """A `python` that starts at once, as `warm_python` does, but has not imported `datasets`."""
-    if shared := os.environ.get("TORCH_PYTHON"):
+    if shared := os.environ.get("DIFFUSERS_PYTHON"):
         yield Path(shared)
     else:
         python = WarmPython(dict(os.environ), DIFFUSERS)
@@ -106,12 +106,12 @@ def torch_python() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def warm_python(torch_python: Path) -> Iterator[Path]:
+def warm_python(diffusers_python: Path) -> Iterator[Path]:
     """A `python` that has imported the large libraries and starts at once, for commands that need a clean process."""
     if shared := os.environ.get("WARM_PYTHON"):
         yield Path(shared)
     else:
-        python = WarmPython(dict(os.environ), DATASETS, torch_python)
+        python = WarmPython(dict(os.environ), DATASETS, diffusers_python)
         yield python.path
         python.close()
 

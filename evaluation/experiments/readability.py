@@ -14,8 +14,8 @@ from evaluation.measures.statistics import bootstrap_auc
 from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table, measured
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, UNKNOWN
-from pipeline_synfundus.photograph import FIELD_THRESHOLD
-from synfundus.readability import degrade, erode, is_clear
+from pipeline_synfundus.photograph import FIELD_THRESHOLD, erode
+from synfundus.readability import degrade, is_clear
 
 MEASURES = ("sharpness", "exposure", "visibility")
 # Images are measured at one size, so that sharpness means the same at every resolution.

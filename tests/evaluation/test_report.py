@@ -18,7 +18,7 @@ from tests.phantom import write_phantom_dataset
 
 LABELS = ["is_amd", "eye_side"]
 FAST = ["--size", "32", "--images-seen", "32", "--downstream-size", "32", "--downstream-images-seen", "32"]
-FAST += ["--fractions", "1.0", "--num-seeds", "1", "--task", "is_amd", "--features", "imagenet"]
+FAST += ["--fractions", "1.0", "--num-seeds", "1", "--tasks", "is_amd", "--features", "imagenet"]
 
 
 @pytest.fixture(scope="module")

@@ -71,9 +71,9 @@ def load_as_a_stranger(python: Path, source: Path, scratch: Path) -> np.ndarray:
 
 
 def test_the_folder_loads_and_saves_where_the_package_is_not_installed(
-    torch_python: Path, tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
+    diffusers_python: Path, tiny_pipeline: SynFundusPipeline, tiny_pipeline_dir: Path, tmp_path: Path
 ) -> None:
-    images = load_as_a_stranger(torch_python, tiny_pipeline_dir, tmp_path)
+    images = load_as_a_stranger(diffusers_python, tiny_pipeline_dir, tmp_path)
     expected = generate(tiny_pipeline)
     assert np.abs(images[0] - expected).max() < 1e-5
     assert np.array_equal(images[0], images[1])
@@ -169,8 +169,8 @@ def test_code_of_a_folder_needs_trust(tiny_pipeline_dir: Path) -> None:
         DiffusionPipeline.from_pretrained(tiny_pipeline_dir)
 
 
-def test_the_bundled_weights_load_for_strangers_and_for_the_package(torch_python: Path, tmp_path: Path) -> None:
-    images = load_as_a_stranger(torch_python, BUNDLED, tmp_path)
+def test_the_bundled_weights_load_for_strangers_and_for_the_package(diffusers_python: Path, tmp_path: Path) -> None:
+    images = load_as_a_stranger(diffusers_python, BUNDLED, tmp_path)
     assert images.shape[-3:] == (512, 512, 3)
     assert np.abs(images[0] - generate(SynFundusPipeline.from_pretrained())).max() < 1e-4
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
-from pipeline_synfundus.photograph import PhotographError, crop_to_field, measure_field, read_photograph
+from pipeline_synfundus.photograph import PhotographError, crop_to_field, erode, measure_field, read_photograph
 
 SIZE = 64
 RETINA, DISC = (180, 90, 40), (250, 210, 130)
@@ -309,3 +309,11 @@ def test_the_side_of_the_field_is_measured_in_pixels_of_the_file(kind: str) -> N
     page.paste(retina(1800), (500, 100))
     assert measure_field(encoded(page, kind)) == pytest.approx(1800, rel=0.015)
     assert measure_field(Image.new("RGB", (30, 20))) == 30
+
+
+def test_erosion_is_that_of_pillow() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.001, 0.01, 0.1):
+        mask = rng.random((40, 30)) > share
+        expected = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MinFilter(9))) > 0
+        assert np.array_equal(erode(mask, 4), expected)

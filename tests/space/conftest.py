@@ -46,8 +46,10 @@ class Server:
         """Makes each step of a run take longer: the tiny model could end before a busy browser shows its progress."""
         pause = self.folder / "pause"
         write_whole(pause, lambda path: path.write_text(str(seconds)))
-        yield
-        pause.unlink()
+        try:
+            yield
+        finally:  # or a test that fails here would slow all that follow
+            pause.unlink()
 
 
 @pytest.fixture(scope="session")

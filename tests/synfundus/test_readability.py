@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from pipeline_synfundus.labels import CONDITION_NAMES, READABILITY, complete_condition, to_codes
-from synfundus.readability import FUNDUS, degrade, erode, find_anatomy, is_clear
+from synfundus.readability import FUNDUS, degrade, find_anatomy, is_clear
 from tests.phantom import draw_phantom
 from training.data.examples import make_examples
 from training.data.prepared import PreparedData
@@ -86,11 +86,3 @@ def test_the_share_of_spoiled_copies_and_the_sources_own_labels(tmp_path: Path) 
     assert (examples.codes[1:20, READABLE] == 1).all()
     assert (examples.codes[20:, READABLE] == 0).any(axis=1).all()
     assert (data.codes[1:, READABLE] == -1).all()
-
-
-def test_erosion_is_that_of_pillow() -> None:
-    rng = np.random.default_rng(0)
-    for share in (0.001, 0.01, 0.1):
-        mask = rng.random((40, 30)) > share
-        expected = np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MinFilter(9))) > 0
-        assert np.array_equal(erode(mask, 4), expected)
