@@ -35,6 +35,7 @@ from training.command_line.errors import one_line_errors
 from training.configuration.config import ConfigError, DataConfig
 from training.configuration.fingerprint import make_fingerprint
 from training.configuration.pretrained import generator_digests
+from training.data.examples import in_mixed_precision
 from training.data.generator_data import load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
@@ -100,7 +101,10 @@ class _Adaptation:
         )
         self.history = History(evaluations, self.fingerprint)
         self.pipeline.to(self.accelerator.device)
-        self.data = load_data(self.config, pipeline_encoder(self.pipeline), self.config.resolution)
+        encoder = pipeline_encoder(self.pipeline)
+        if encoder is not None:
+            encoder = in_mixed_precision(encoder, self.accelerator.mixed_precision, self.accelerator.device)
+        self.data = load_data(self.config, encoder, self.config.resolution)
         self.validation = check_split(self.data, self.config)
         if self.config.data.test_share:  # after all checks: a refused command must not change the list of another run
             write_parts(self.config, self.out / "splits.csv")

@@ -24,7 +24,7 @@ from training.command_line.stage import run_stage
 from training.configuration.config import OptimizerConfig, TrainingConfig
 from training.configuration.fingerprint import make_fingerprint, weights_digest
 from training.configuration.networks import build_models, load_autoencoder
-from training.data.examples import LatentEncoder, fundus_encoder
+from training.data.examples import LatentEncoder, fundus_encoder, in_mixed_precision
 from training.data.generator_data import GeneratorData, load_data
 from training.data.order import EpochOrder
 from training.data.prepared import prepare_data
@@ -91,9 +91,10 @@ class _GeneratorRun:
         self._encoder: LatentEncoder | None = None
         if vae is not None:
             vae.to(self.accelerator.device)
-            self._encoder = fundus_encoder(vae)
+            exact = fundus_encoder(vae)
+            self._encoder = in_mixed_precision(exact, self.accelerator.mixed_precision, self.accelerator.device)
             # The weights depend on the latents alone: the decoder may be trained further meanwhile.
-            self._inputs["encoder_sha256"] = self._encoder.digest
+            self._inputs["encoder_sha256"] = exact.digest
             self._autoencoder["autoencoder_sha256"] = weights_digest(vae)
         if stage.pretrained is not None:
             self._inputs["pretrained_sha256"] = [weights_digest(unet), weights_digest(encoder)]

@@ -10,7 +10,13 @@ from benchmarks.anonymous_memory import watch_memory
 from pipeline_synfundus import FundusAutoencoder
 from pipeline_synfundus.labels import CONDITION_NAMES, complete_condition, to_codes
 from tests.phantom import draw_phantom
-from training.data.examples import encode_examples, encode_images, fundus_encoder, make_examples
+from training.data.examples import (
+    encode_examples,
+    encode_images,
+    fundus_encoder,
+    in_mixed_precision,
+    make_examples,
+)
 from training.data.prepared import PreparedData
 
 SIZE = 64
@@ -65,6 +71,20 @@ def test_latents_are_those_of_the_image_and_of_its_mirror_image(tmp_path: Path) 
     with torch.no_grad():
         vae.encoder.get_parameter(next(name for name, _ in vae.encoder.named_parameters())).add_(1)
     encode_examples(examples, fundus_encoder(vae), tmp_path)
+    assert len(list(tmp_path.glob("latents-*.npy"))) == 2
+
+
+def test_latents_in_bfloat16_are_other_files_with_nearly_the_same_latents(tmp_path: Path) -> None:
+    data, vae = make_data(tmp_path / "data", 5), make_autoencoder()
+    examples = make_examples(data, np.arange(5), 0.0, 0, tmp_path)
+    exact = fundus_encoder(vae)
+    assert in_mixed_precision(exact, "no", vae.device) is exact
+    expected, found = (
+        np.array(encode_examples(examples, in_mixed_precision(exact, precision, vae.device), tmp_path).values)
+        for precision in ("no", "bf16")
+    )
+    assert (found != expected).any()
+    assert np.abs(found - expected).max() < 0.05 * expected.std()
     assert len(list(tmp_path.glob("latents-*.npy"))) == 2
 
 
