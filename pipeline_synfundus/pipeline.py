@@ -36,7 +36,7 @@ from .labels import (
     contrast_condition,
     to_codes,
 )
-from .noise_levels import INVERTIBLE, NoiseLevels
+from .noise_levels import INVERTIBLE, STEP_SPACINGS, NoiseLevels, space_by_cosine
 from .photograph import PhotographError
 
 __all__ = ["ConditionError", "PhotographError", "SynFundusPipeline"]
@@ -118,6 +118,12 @@ class SynFundusPipeline(DiffusionPipeline):
         default_guidance_scale: guidance scale of a call that names none; saved in `model_index.json`.
         default_guidance_start: start of the guidance interval of a call that names none; saved in `model_index.json`.
         default_guidance_end: its end.
+        step_spacing: the noise levels of the denoising steps, unless a photograph is edited: `scheduler` for those of
+            the scheduler, or `cosine` for `noise_levels.space_by_cosine`, which needs a UNet that predicts flows; saved
+            in `model_index.json`.
+
+    Raises:
+        ValueError: for another spacing.
     """
 
     model_cpu_offload_seq = "condition_encoder->unet->vae"
@@ -134,14 +140,18 @@ class SynFundusPipeline(DiffusionPipeline):
         default_guidance_scale: float = 2.5,
         default_guidance_start: float = 0.0,
         default_guidance_end: float = 1.0,
+        step_spacing: str = "scheduler",
     ) -> None:
         super().__init__()
+        if step_spacing not in STEP_SPACINGS:
+            raise ValueError(f"step_spacing is {step_spacing!r}, but must be one of {', '.join(STEP_SPACINGS)}")
         self.register_modules(unet=unet, condition_encoder=condition_encoder, scheduler=scheduler, vae=vae)
         self.register_to_config(
             default_num_inference_steps=default_num_inference_steps,
             default_guidance_scale=default_guidance_scale,
             default_guidance_start=default_guidance_start,
             default_guidance_end=default_guidance_end,
+            step_spacing=step_spacing,
         )
         self.image_processor = VaeImageProcessor()
         self._cpu_backend = default_backend()
@@ -300,6 +310,8 @@ class SynFundusPipeline(DiffusionPipeline):
         device = self._execution_device
 
         self.scheduler.set_timesteps(num_inference_steps, device=device)
+        if edit is None and self.config.step_spacing == "cosine":
+            space_by_cosine(self.scheduler)
         timesteps = self._last_timesteps(num_inference_steps, strength)
         if edit is None:
             latents = self.prepare_latents(len(codes), generator, device, latents)

@@ -29,6 +29,7 @@ _OBJECTIVES = {
     "v_prediction": "the velocity (Salimans and Ho 2022) under a noise schedule with zero terminal signal-to-noise "
     "ratio (Lin et al. 2024)",
 }
+_SPACINGS = {"scheduler": "", "cosine": ", closer together at both ends (as quantiles of a beta distribution)"}
 
 
 def stage_record(log: Path, modules: list[nn.Module]) -> dict[str, float]:
@@ -137,7 +138,7 @@ def _architecture(record: dict[str, Any], pipeline: SynFundusPipeline) -> str:
         f"predicts {_OBJECTIVES[objective]}. One embedding per label and value, with one more for unknown, is summed "
         "and added to the time embedding; labels are dropped at random in training, which teaches unknown labels and "
         f"classifier-free guidance alike. By default it samples with {pipeline.config.default_num_inference_steps} "
-        "steps of DPM-Solver++."
+        f"steps of DPM-Solver++{_SPACINGS[pipeline.config.step_spacing]}."
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from pipeline_synfundus.noise_levels import STEP_SPACINGS
 from training.configuration.presets import PRESETS, expand_preset
 
 LOGGERS = ("tensorboard", "trackio")
@@ -204,6 +205,8 @@ class GeneratorConfig:
         guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image.
         guidance_end: where it ends.
         num_inference_steps: sampling steps.
+        step_spacing: their noise levels: `scheduler` for uniform ones, or `cosine` for more at both ends
+            (`pipeline_synfundus.noise_levels.space_by_cosine`).
     """
 
     model: dict[str, Any]
@@ -224,6 +227,7 @@ class GeneratorConfig:
     guidance_start: float | None = None
     guidance_end: float | None = None
     num_inference_steps: int | None = None
+    step_spacing: str = "scheduler"
 
     def __post_init__(self) -> None:
         for name in ("label_dropout", "condition_dropout", "assumed_absent_share", "degraded_share"):
@@ -244,6 +248,8 @@ class GeneratorConfig:
         _check(0 <= start <= end <= 1, "generator.guidance_start and guidance_end", (start, end), "in [0, 1], in order")
         steps = self.num_inference_steps
         _check(steps is None or steps > 0, "generator.num_inference_steps", steps, "1 or more, or left out")
+        spacing = self.step_spacing
+        _check(spacing in STEP_SPACINGS, "generator.step_spacing", spacing, " or ".join(STEP_SPACINGS))
 
     @property
     def scheduler_shift(self) -> float:
@@ -255,7 +261,8 @@ class GeneratorConfig:
         """The arguments of `SynFundusPipeline` for the sampling fields that the configuration gives."""
         names = ("num_inference_steps", "guidance_scale", "guidance_start", "guidance_end")
         values = {f"default_{name}": getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+        given = {name: value for name, value in values.items() if value is not None}
+        return given | {"step_spacing": self.step_spacing}
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ MAY_CHANGE = (
     "generator.guidance_*",
     "generator.num_inference_steps",
     "generator.sampling_shift",
+    "generator.step_spacing",
 )
 # The settings that each stage uses, in addition to those of the data and at the top of the file, and those that it
 # does not use among them. The stages are named like their folders.

@@ -46,6 +46,7 @@ FREE = {
         "guidance_end",
         "num_inference_steps",
         "sampling_shift",
+        "step_spacing",
     },
     AutoencoderConfig: {"pretrained"},
     DecoderConfig: set(),
@@ -58,6 +59,7 @@ ALLOWED: dict[str, Any] = {
     "algorithm": "muon",
     "timestep_sampling": "uniform",
     "enlarged_smallest_time": 0.7,
+    "step_spacing": "cosine",
 }
 
 
