@@ -234,7 +234,8 @@ class SynFundusPipeline(DiffusionPipeline):
                 model's own default if None.
             guidance_interval: the part of the denoising steps in which guidance acts, as fractions in [0, 1] of the
                 way from noise to image (limited-interval guidance, Kynkaanniemi et al. 2024), outside of which a step
-                costs half; the model's own default if None.
+                costs half; the model's own default if None. With `image`, the default starts at the first step: a
+                late start is for the variety of colours, which the photograph decides there.
             negative_conditions: the conditions that guidance leads away from, one for all or one for each; by default
                 those of `labels.contrast_condition`, or with `image` those of the photograph.
                 `dict.fromkeys(CONDITION_NAMES)`, all labels unknown, gives plain classifier-free guidance.
@@ -283,7 +284,8 @@ class SynFundusPipeline(DiffusionPipeline):
         if guidance_scale is None:
             guidance_scale = self.config.default_guidance_scale
         if guidance_interval is None:
-            guidance_interval = self.config.default_guidance_start, self.config.default_guidance_end
+            start = self.config.default_guidance_start if image is None else 0.0
+            guidance_interval = start, self.config.default_guidance_end
         self.check_inputs(
             num_images_per_condition,
             num_inference_steps,
