@@ -47,7 +47,7 @@ PRESETS = {
     "small-256": Preset(256, (64, 160, 256),       1,   100_000,  1_000_000,  32, 2e-3,   "logit-normal", 1.0, 1.0,
                         "206,000 images in 100 min of a core: Frechet distance 225, label AUC 0.62 on validation"),
     "base-512":  Preset(512, (128, 192, 256),      1,   800_000,  3_500_000, 256, 2.5e-3, "uniform",      4.0, 1.0,
-                        "3.5 M in 20 min of an H200, two thirds of them as here: distance 123, label AUC 0.82"),
+                        "3.5 M in 20 min of an H200, 0.1 M in 2 h of a core: distance 104, label AUC 0.74"),
     "large-512": Preset(512, (128, 256, 384, 512), 2, 4_000_000, 40_000_000, 512, 1e-3,   "uniform",      6.0, 1.0,
                         "not yet trained; sized for 8 data-centre GPUs and a day"),
 }
