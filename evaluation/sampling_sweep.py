@@ -98,15 +98,16 @@ def default_setting(pipeline: SynFundusPipeline) -> Setting:
 
 
 def compared_solvers(default: Setting) -> list[Setting]:
-    """All solvers with all numbers of steps."""
-    return [replace(default, solver=solver, num_inference_steps=steps) for solver in SOLVERS for steps in STEPS]
+    """All solvers with all numbers of steps, those of the default among them."""
+    numbers = sorted({*STEPS, default.num_inference_steps})
+    return [replace(default, solver=solver, num_inference_steps=steps) for solver in SOLVERS for steps in numbers]
 
 
 def compared_guidance(default: Setting) -> list[Setting]:
-    """All guidance scales in all intervals."""
-    return [
-        replace(default, guidance_scale=scale, guidance_interval=interval) for interval in INTERVALS for scale in SCALES
-    ]
+    """All guidance scales in all intervals, those of the default among them."""
+    scales = sorted({*SCALES, default.guidance_scale})
+    intervals = dict.fromkeys([default.guidance_interval, *INTERVALS])
+    return [replace(default, guidance_scale=scale, guidance_interval=part) for part in intervals for scale in scales]
 
 
 class Sweep:

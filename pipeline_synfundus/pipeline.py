@@ -284,8 +284,8 @@ class SynFundusPipeline(DiffusionPipeline):
         if guidance_scale is None:
             guidance_scale = self.config.default_guidance_scale
         if guidance_interval is None:
-            start = self.config.default_guidance_start if image is None else 0.0
-            guidance_interval = start, self.config.default_guidance_end
+            from_step = self.config.default_guidance_start if image is None else 0.0
+            guidance_interval = from_step, self.config.default_guidance_end
         self.check_inputs(
             num_images_per_condition,
             num_inference_steps,
