@@ -27,7 +27,7 @@ def space_by_cosine(scheduler: Any) -> None:
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is None or sigmas.max() > 1 or len(sigmas) != len(scheduler.timesteps) + 1:
         name = type(scheduler).__name__
-        raise ValueError(f"step_spacing is 'cosine', but the scheduler, {name}, has not the noise levels of a flow")
+        raise ValueError(f"step_spacing is 'cosine', but the scheduler, {name}, does not have the levels of a flow")
     first = sigmas[0]  # stays: solvers divide by the signal, which must not be 0
     levels = first * torch.sin(torch.pi / 2 * sigmas[:-1] / first).square()
     scheduler.sigmas = torch.cat([levels, sigmas[-1:]])
