@@ -9,6 +9,7 @@ from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
 from evaluation.measures.copies import NEAR_QUANTILE, Copies, find_copies
 from evaluation.measures.features import FeatureSpace
+from evaluation.measures.layouts import LAYOUT_CROPS, describe_layout
 from evaluation.measures.neighbours import FEATURE_CROPS, Describe, Neighbours, describe_thumbnail, nearest
 from evaluation.measures.statistics import bootstrap, bootstrap_auc
 from evaluation.report_page import figures
@@ -20,7 +21,8 @@ MAX_NEAR_COPIES = 0.005
 LISTED = 12
 METHOD = (
     "For each synthetic image, the nearest training photograph is searched for; photographs are also flipped and "
-    "cropped to {crop:.0%} or more. The copy distance is an absolute scale: training photographs are saved again "
+    "cropped to {crop:.0%} or more. Thumbnails are images of 12 pixels. Layouts are the places of disc, vessels and "
+    "scars without the colours. The copy distance is an absolute scale: training photographs are saved again "
     "as JPEG and their distance to the originals is measured. Photographs of different patients that "
     "are closer than this are duplicates; they do not count for the threshold, which is never below the copy distance. "
     "A near copy is a synthetic image that is closer to a training photograph than {near:.1%} of the real photographs "
@@ -55,7 +57,7 @@ def membership_auc(study: Study, describe: Describe, crops: tuple[Crop, ...]) ->
 
 
 def run(study: Study, space: FeatureSpace) -> Result:
-    """The experiment, in the features of a network and in thumbnails.
+    """The experiment, in the features of a network, in thumbnails and in layouts.
 
     Args:
         study: the data.
@@ -73,6 +75,7 @@ def run(study: Study, space: FeatureSpace) -> Result:
     for name, describe, uncached, crops in (
         (space.name, describe_with(space), describe_with(space.uncached()), FEATURE_CROPS),
         ("thumbnails", describe_thumbnail, describe_thumbnail, THUMBNAIL_CROPS),
+        ("layouts", describe_layout, describe_layout, LAYOUT_CROPS),
     ):
         membership = measured(membership_auc, study, uncached, crops)
         try:

@@ -14,7 +14,8 @@ from evaluation.experiments import privacy
 from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
 from evaluation.measures.copies import Copies, copy_distance
 from evaluation.measures.features import FeatureSpace, imagenet_space
-from evaluation.measures.neighbours import FEATURE_CROPS, describe_thumbnail, nearest
+from evaluation.measures.layouts import LAYOUT_CROPS, describe_layout
+from evaluation.measures.neighbours import FEATURE_CROPS, Describe, describe_thumbnail, nearest
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Result
 from synfundus.thumbnails import THUMBNAIL_CROPS
@@ -63,6 +64,13 @@ def crop_corner(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image[:side, :side]).resize((len(image),) * 2, Image.Resampling.BICUBIC))
 
 
+def flip_and_recolour(image: np.ndarray) -> np.ndarray:
+    """Flips an image and gives it other colours and another lighting, as a generator may redraw a photograph."""
+    lighting = np.linspace(0.8, 1.2, len(image))[:, None, None]
+    recoloured = (flip(image) / 255) ** [0.7, 1.4, 1.2] * [0.8, 1.1, 1.5] * lighting
+    return (recoloured.clip(0, 1) * 255).astype(np.uint8)
+
+
 CHANGES = (np.copy, flip, darken_and_compress, reframe, crop_corner)
 
 
@@ -95,8 +103,17 @@ def test_planted_copies_are_found_in_the_features_of_a_network(planted: Study, s
     assert sorted(np.argsort(found.synthetic.distance)[:2]) == unchanged
 
 
-def test_images_of_nobody_are_no_copies(clean: Study) -> None:
-    assert len(find_copies(clean, describe_thumbnail, THUMBNAIL_CROPS).copies) == 0
+def test_a_recoloured_copy_is_found_by_its_layout_and_not_in_thumbnails(clean: Study) -> None:
+    study = plant(clean, [flip_and_recolour(clean.train.images[COPIED])])
+    found = find_copies(study, describe_layout, LAYOUT_CROPS)
+    assert list(found.copies) == [PLANTED]
+    assert found.synthetic.row[PLANTED] == COPIED
+    assert PLANTED not in find_copies(study, describe_thumbnail, THUMBNAIL_CROPS).copies
+
+
+@pytest.mark.parametrize("describe", [describe_thumbnail, describe_layout])
+def test_images_of_nobody_are_no_copies(clean: Study, describe: Describe) -> None:
+    assert len(find_copies(clean, describe, LAYOUT_CROPS).copies) == 0
 
 
 def test_a_patients_own_photographs_are_not_taken_for_another_patients(clean: Study) -> None:
@@ -165,11 +182,11 @@ def copied(clean: Study, space: FeatureSpace) -> Result:
 
 def test_membership_is_not_measurable_when_nobody_knows_who_was_held_out(copied: Result) -> None:
     cells = [row[-1] for row in copied.tables[0].rows]
-    assert cells == ["not measurable: it is not known which patients the generator has not seen"] * 2
+    assert cells == ["not measurable: it is not known which patients the generator has not seen"] * 3
 
 
 def test_duplicates_are_listed_and_copies_fail_the_report(clean: Study, copied: Result) -> None:
-    assert sum("24 synthetic images are copies" in failure for failure in copied.failures) == 2
+    assert sum("24 synthetic images are copies" in failure for failure in copied.failures) == 3
     duplicates = next(table for table in copied.tables if table.name == "duplicates-thumbnails")
     assert {tuple(row[:4]) for row in duplicates.rows} == {
         ("0", clean.train.patients[0], "0", "other 0"),
