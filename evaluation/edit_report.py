@@ -39,7 +39,7 @@ from evaluation.experiments.edits import CHANGES, INVERSION, NOISE, Change, Edit
 from evaluation.generator import load_generator
 from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule
-from evaluation.measures.judge import Judge, train_judge
+from evaluation.measures.judge import ARCHITECTURE, Judge, train_judge
 from evaluation.measures.statistics import MIN_PER_CLASS, Interval, measurable_questions
 from evaluation.report_page import figures
 from evaluation.report_page.page import write_report
@@ -204,7 +204,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--limit-real", type=int, default=0, help="maximum number of real photographs in total, 0 for all")
     add("--strengths", type=float, nargs="+", default=[0.3, 0.5, 0.7, 0.9], help="of the edits (%(default)s)")
     add("--size", type=int, default=128, help="side of the images that the classifier judges, in pixels (%(default)s)")
-    add("--architecture", default="imagenet", help="of the classifier of labels: resnet, vit, imagenet or a folder")
+    add("--architecture", default=ARCHITECTURE, help="of the classifier of labels: resnet, vit, imagenet or a folder")
     add("--images-seen", type=int, default=16_000, help="by the classifier in training (%(default)s)")
     add("--out", type=Path, required=True, help="the report's folder")
     options = parser.parse_args(arguments)

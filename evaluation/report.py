@@ -20,7 +20,7 @@ from evaluation.experiments.downstream_runs import Plan
 from evaluation.measures.classifier import architecture_key
 from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.features import FeatureSpace, dinov2_space, imagenet_space, inception_space
-from evaluation.measures.judge import Judge, retina_space, train_judge
+from evaluation.measures.judge import ARCHITECTURE, Judge, retina_space, train_judge
 from evaluation.report_page.page import failures, write_public_report, write_report
 from evaluation.report_page.results import Result
 
@@ -139,7 +139,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="determines everything random (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=EXPERIMENTS, help="experiments to run")
     parser.add_argument(
-        "--architecture", default="resnet", help="of the classifier of labels: resnet, vit, imagenet or a folder"
+        "--architecture",
+        default=ARCHITECTURE,
+        help="of the classifier of labels: resnet, vit, imagenet or a folder (%(default)s)",
     )
     parser.add_argument("--images-seen", type=int, default=16_000, help="by each classifier in training (%(default)s)")
     parser.add_argument(

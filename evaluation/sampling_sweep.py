@@ -32,7 +32,7 @@ from evaluation.generator import load_generator
 from evaluation.measures.classifier import answers
 from evaluation.measures.classifier_training import Schedule
 from evaluation.measures.features import FeatureSpace, imagenet_space
-from evaluation.measures.judge import Judge, train_judge
+from evaluation.measures.judge import ARCHITECTURE, Judge, train_judge
 from evaluation.measures.metrics.frechet_distance.frechet_distance import frechet_distance
 from evaluation.measures.metrics.kid.kid import kid
 from evaluation.measures.statistics import MIN_PER_CLASS, auc, measurable_questions
@@ -274,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
         others, held_out = (real[parts == part] for part in (TRAINING, VALIDATION))
         if not len(others) or not len(held_out):
             raise EvaluationError(f"{len(others)} training and {len(held_out)} validation photographs; both are needed")
-        judge = train_judge(others, cache, "resnet", Schedule(images_seen=options.images_seen))
+        judge = train_judge(others, cache, ARCHITECTURE, Schedule(images_seen=options.images_seen))
         sweep = Sweep(load_generator(model.folder), select_clear(held_out), judge, imagenet_space(cache))
         result = run(sweep, select_clear(others), options.out, model.revision, options.default_only)
     write_text(options.out / PATIENTS, "".join(f"{patient}\n" for patient in np.unique(held_out.patients)))

@@ -17,6 +17,11 @@ from evaluation.measures.classifier_training import Schedule, predict, train_cla
 from evaluation.measures.features import FeatureSpace, device, network_extract
 from synfundus.files import write_whole
 
+# The architecture of the judge unless another is asked for. Starting from ImageNet's weights, it tells the labels of
+# validation patients with a mean AUC within source of 0.85, the ResNet without them with 0.63 (both after 16,000 images
+# of 128 pixels).
+ARCHITECTURE = "imagenet"
+
 
 @dataclass(frozen=True)
 class Judge:
