@@ -17,9 +17,10 @@ from evaluation.report_page.results import Cell, Figure, Result, Table, measured
 METHOD = (
     "The tasks are {tasks}, on held-out real patients, at {size}x{size} pixels; each network learns all of them from "
     "the photographs in which at least one is known. Ways to learn them: from real photographs "
-    "alone, from random weights (scratch) or from ImageNet's (fine-tuned); from synthetic images and then real ones "
-    "(pretrained); from both mixed in equal parts; and from synthetic images alone. Every run sees {images} images in "
-    "its last stage. Values are means over {seeds} seeds, with the 95 % interval of a bootstrap of the held-out "
+    "alone, from random weights (scratch) or from those of a network that is there, such as ImageNet's (fine-tuned); "
+    "from the same weights, but first from synthetic images and then from real ones (pretrained); from both mixed in "
+    "equal parts; and from synthetic images alone. Every run sees {images} images in its last stage. Values are means "
+    "over {seeds} seeds, with the 95 % interval of a bootstrap of the held-out "
     "patients. For the AUC within source, only pairs of photographs of the same set count; findings and figures use it "
     "if it is measurable. The learning curves, of pooled AUC, are on the same patients; nothing was chosen by them."
 )
@@ -73,33 +74,38 @@ def run(study: Study, plan: Plan) -> Result:
 
 def _compare(task: str, means: Means, plan: Plan) -> list[str]:
     findings = []
-    for network in plan.networks:
-        scratch = {fraction: means.get((task, network, "scratch", fraction)) for fraction in plan.fractions}
+    for path, way_alone in plan.ways_alone.items():
+        network = Path(path).name
+        alone = {fraction: means.get((task, network, way_alone, fraction)) for fraction in plan.fractions}
         for way in ("pretrained", "mixed"):
             gains = [
                 f"{mean - before:+.3f} with {fraction:.0%}"
-                for fraction, before in scratch.items()
+                for fraction, before in alone.items()
                 if before is not None and (mean := means.get((task, network, way, fraction))) is not None
             ]
-            findings.append(f"AUC of {task}, {network} {way} against scratch: {', '.join(gains)} of the real patients.")
+            findings.append(
+                f"AUC of {task}, {network} {way} against {way_alone}: {', '.join(gains)} of the real patients."
+            )
     return findings
 
 
 def _convergence(tasks: list[str], outcomes: Outcomes, plan: Plan) -> Table:
-    """Images seen until the AUC that learning from scratch ends with, mean over seeds."""
+    """Images seen until the AUC that learning from real photographs alone ends with, mean over seeds."""
+    ways_alone = {Path(network).name: way for network, way in plan.ways_alone.items()}
     rows: list[list[Cell]] = []
     for task in tasks:
         for (network, way, fraction), found in outcomes.items():
-            scratch = outcomes.get((network, "scratch", fraction))
-            if scratch is None or not found[0].seen:
+            if not found[0].seen:
                 continue
-            target = float(np.mean([outcome.curves[task][-1] for outcome in scratch]))
+            alone = outcomes[network, ways_alone[network], fraction]
+            target = float(np.mean([outcome.curves[task][-1] for outcome in alone]))
             needed = [images_until(outcome.seen, outcome.curves[task], target) for outcome in found]
             reached = [number for number in needed if np.isfinite(number)]
             cell: Cell = float(np.mean(reached)) if reached else f"not within {plan.schedule.images_seen}"
             rows.append([task, network, way, f"{fraction:.0%}", target, cell, f"{len(reached)} of {len(needed)}"])
     columns = ["task", "network", "way", "real data", "target AUC", "images seen until then", "seeds that reached it"]
-    return Table("convergence", "Images seen until the AUC that learning from scratch ends with", columns, rows)
+    title = "Images seen until the AUC that learning from real photographs alone ends with"
+    return Table("convergence", title, columns, rows)
 
 
 def _draw(study: Study, task: str, outcomes: Outcomes, means: Means, plan: Plan) -> list[Figure]:

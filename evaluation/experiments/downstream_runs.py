@@ -63,6 +63,11 @@ class Plan:
     initialised: tuple[str, ...] = ("imagenet",)
     schedule: Schedule = field(default_factory=lambda: Schedule(images_seen=6000))
 
+    @property
+    def ways_alone(self) -> dict[str, str]:
+        """For each network, the name of learning from real photographs alone."""
+        return dict.fromkeys(self.networks, "scratch") | dict.fromkeys(self.initialised, "fine-tuned")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -92,14 +97,11 @@ class Outcome:
 def runs(plan: Plan) -> Iterator[Run]:
     """All runs of a plan."""
     for seed in plan.seeds:
-        for network in plan.networks:
+        for network, way_alone in plan.ways_alone.items():
             yield Run(network, "synthetic only", 0.0, seed)
             for fraction in plan.fractions:
-                for way in ("scratch", "pretrained", "mixed"):
+                for way in (way_alone, "pretrained", "mixed"):
                     yield Run(network, way, fraction, seed)
-        for network in plan.initialised:
-            for fraction in plan.fractions:
-                yield Run(network, "fine-tuned", fraction, seed)
 
 
 class Experiment:
