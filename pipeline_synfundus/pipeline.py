@@ -27,6 +27,7 @@ from huggingface_hub import snapshot_download
 from .cpu_inference import check_backend, default_backend, unet_evaluator
 from .decoding import Source
 from .editing import EditInputs, EditStart, read_edit
+from .guidance import guide
 from .labels import (
     CONDITION_NAMES,
     EYE_SIDE,
@@ -121,6 +122,8 @@ class SynFundusPipeline(DiffusionPipeline):
         step_spacing: the noise levels of the denoising steps, unless a photograph is edited: `scheduler` for those of
             the scheduler, or `cosine` for `noise_levels.space_by_cosine`, which needs a UNet that predicts flows; saved
             in `model_index.json`.
+        guidance_keeps_colour: whether guidance leaves the average colour of an image as it is without guidance, see
+            `guidance.guide`; saved in `model_index.json`.
 
     Raises:
         ValueError: for another spacing.
@@ -141,6 +144,7 @@ class SynFundusPipeline(DiffusionPipeline):
         default_guidance_start: float = 0.0,
         default_guidance_end: float = 1.0,
         step_spacing: str = "scheduler",
+        guidance_keeps_colour: bool = False,
     ) -> None:
         super().__init__()
         if step_spacing not in STEP_SPACINGS:
@@ -152,6 +156,7 @@ class SynFundusPipeline(DiffusionPipeline):
             default_guidance_start=default_guidance_start,
             default_guidance_end=default_guidance_end,
             step_spacing=step_spacing,
+            guidance_keeps_colour=guidance_keeps_colour,
         )
         self.image_processor = VaeImageProcessor()
         self._cpu_backend = default_backend()
@@ -563,7 +568,7 @@ class SynFundusPipeline(DiffusionPipeline):
             return self._evaluate_unet(model_input, timestep, wanted)
         doubled = self._evaluate_unet(torch.cat([model_input, model_input]), timestep, torch.cat([unwanted, wanted]))
         without, with_labels = doubled.chunk(2)
-        return without + self.guidance_scale * (with_labels - without)
+        return guide(without, with_labels, self.guidance_scale, self.config.guidance_keeps_colour)
 
     def _step_options(self, generator: torch.Generator | list[torch.Generator] | None, eta: float) -> dict[str, Any]:
         """The options that this scheduler's step accepts, of generator and eta."""

@@ -84,6 +84,7 @@ class _Distillation:
         self._shaped_by = settings.shaping | {
             "guidance_scale": self.guidance_scale,
             "guidance_interval": list(self._teacher.interval),
+            "guidance_keeps_colour": self._teacher.keeps_colour,
             "plan": self._plan.hash,
             "generator_sha256": generator_digests(start),
         }

@@ -227,6 +227,21 @@ def test_the_guidance_interval_of_the_generator_is_kept() -> None:
     assert counts == [1, 1, 2, 2, 2, 2, 1, 1]
 
 
+def test_the_teacher_keeps_the_colour_if_the_generator_does() -> None:
+    pipeline = build_generator()
+    steps = Steps(student_scheduler(pipeline.scheduler), 1)
+    averages = {}
+    for keeps_colour in (False, True):
+        pipeline.register_to_config(guidance_keeps_colour=keeps_colour)
+        for scale in (1.0, 5.0):
+            teacher = Teacher(pipeline, scale)
+            conditions = teacher.encode(torch.full((1, 16), 1))
+            image = teacher.advance(torch.zeros(1, 3, 8, 8), conditions, steps, 0, 1)
+            averages[keeps_colour, scale] = image.mean(dim=(2, 3))
+    assert torch.allclose(averages[True, 5.0], averages[True, 1.0], atol=1e-5)
+    assert not torch.allclose(averages[False, 5.0], averages[False, 1.0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -146,7 +146,8 @@ def _guided_steps(pipeline: SynFundusPipeline) -> str:
     config = pipeline.config
     start, end = config.default_guidance_start, config.default_guidance_end
     part = "all" if (start, end) == (0, 1) else f"{start:.0%} to {end:.0%}"
-    return f"{part} of the {config.default_num_inference_steps} steps"
+    colour = ", and keeps the average colour of an image" if config.guidance_keeps_colour else ""
+    return f"{part} of the {config.default_num_inference_steps} steps{colour}"
 
 
 def _runs(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -205,6 +205,8 @@ class GeneratorConfig:
         guidance_start: where guidance starts in sampling, in [0, 1] of the way from noise to image.
         guidance_end: where it ends.
         num_inference_steps: sampling steps.
+        guidance_keeps_colour: whether guidance leaves the average colour of an image as it is without
+            (`pipeline_synfundus.guidance.guide`).
         step_spacing: their noise levels: `scheduler` for uniform ones, or `cosine` for more at both ends
             (`pipeline_synfundus.noise_levels.space_by_cosine`).
     """
@@ -227,6 +229,7 @@ class GeneratorConfig:
     guidance_start: float | None = None
     guidance_end: float | None = None
     num_inference_steps: int | None = None
+    guidance_keeps_colour: bool = False
     step_spacing: str = "scheduler"
 
     def __post_init__(self) -> None:
@@ -262,7 +265,7 @@ class GeneratorConfig:
         names = ("num_inference_steps", "guidance_scale", "guidance_start", "guidance_end")
         values = {f"default_{name}": getattr(self, name) for name in names}
         given = {name: value for name, value in values.items() if value is not None}
-        return given | {"step_spacing": self.step_spacing}
+        return given | {name: getattr(self, name) for name in ("guidance_keeps_colour", "step_spacing")}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DModel
 
 from pipeline_synfundus import FundusConditionEncoder, SynFundusPipeline
+from pipeline_synfundus.guidance import guide
 from pipeline_synfundus.labels import contrast_condition, from_codes, to_codes
 from pipeline_synfundus.noise_levels import NoiseLevels
 
@@ -64,7 +65,7 @@ class Teacher(torch.nn.Module):
     """A frozen copy of a generator that samples with guidance, in deterministic first-order steps.
 
     Args:
-        pipeline: the generator; its guidance interval is used.
+        pipeline: the generator; its guidance interval is used, and whether guidance keeps the colour.
         guidance_scale: weight of the guidance.
     """
 
@@ -74,6 +75,7 @@ class Teacher(torch.nn.Module):
         self.encoder: FundusConditionEncoder = copy.deepcopy(pipeline.condition_encoder)
         self.requires_grad_(False)
         self.guidance_scale = guidance_scale
+        self.keeps_colour = pipeline.config.guidance_keeps_colour
         self.interval = pipeline.config.default_guidance_start, pipeline.config.default_guidance_end
 
     @torch.no_grad()
@@ -105,7 +107,7 @@ class Teacher(torch.nn.Module):
             if guided and self.guidance_scale != 1 and first <= step < last:
                 both = self.unet(torch.cat([latents, latents]), timestep, class_labels=torch.cat([unwanted, wanted]))
                 without, with_labels = both.sample.float().chunk(2)
-                prediction = without + self.guidance_scale * (with_labels - without)
+                prediction = guide(without, with_labels, self.guidance_scale, self.keeps_colour)
             else:
                 prediction = self.unet(latents, timestep, class_labels=wanted).sample
             latents = steps.levels.step(prediction, latents, step)

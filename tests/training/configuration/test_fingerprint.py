@@ -44,6 +44,7 @@ FREE = {
         "guidance_scale",
         "guidance_start",
         "guidance_end",
+        "guidance_keeps_colour",
         "num_inference_steps",
         "sampling_shift",
         "step_spacing",
