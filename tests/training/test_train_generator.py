@@ -189,13 +189,16 @@ def test_a_finished_pipeline_is_left_as_it_is_and_an_unfinished_one_can_be_finis
     train(load_config(path), finish=True)
     assert state() == before  # the newest checkpoint is the one that the pipeline was made from
     values = yaml.safe_load(path.read_text())
-    values["generator"]["guidance_scale"] = 3.5
+    values["generator"] |= {"guidance_scale": 3.5, "guidance_keeps_colour": True}
     path.write_text(yaml.safe_dump(values))
     train(load_config(path), finish=True)
     record = json.loads((folder / "training_run.json").read_text())
     assert record["stages"]["generator"]["images_seen"] == 32
-    assert SynFundusPipeline.from_pretrained(folder).config.default_guidance_scale == 3.5
-    assert "## Measured" not in card.read_text()
+    sampling = SynFundusPipeline.from_pretrained(folder).config
+    assert (sampling.default_guidance_scale, sampling.guidance_keeps_colour) == (3.5, True)
+    text = card.read_text()
+    assert "## Measured" not in text
+    assert "The default scale is 3.5, in all of the 2 steps, and keeps the average colour of an image." in text
 
 
 @pytest.mark.parametrize(
