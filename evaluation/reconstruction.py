@@ -3,9 +3,9 @@
     python -m evaluation.reconstruction --autoencoder runs/mine/vae --real harmonized --splits splits.csv --out report
 
 It compares photographs of one part of the patients with their reconstructions: the peak signal-to-noise ratio inside
-the field of view, the overlap of their vessels, and the AUC per label of linear classifiers that were trained on
-photographs of the training patients. The result is `reconstruction.json`. `crops.png` shows crops side by side at full
-resolution: it contains photographs and is not for publication.
+the field of view, the overlap of their vessels, and the AUC per label of a classifier that was trained on photographs
+of the training patients (EfficientNet-Lite0, from ImageNet's weights). The result is `reconstruction.json`. `crops.png`
+shows crops side by side at full resolution: it contains photographs and is not for publication.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from evaluation.data.photographs import read_codes
 from evaluation.data.splits import PARTS, read_parts
 from evaluation.errors import EvaluationError, NotMeasurable
-from evaluation.measures.features import network_extract
+from evaluation.measures.classifier import QUESTION_NAMES, Classifier, answers, build_classifier
+from evaluation.measures.classifier_training import Schedule, predict, train_classifier
+from evaluation.measures.judge import ARCHITECTURE
 from evaluation.measures.statistics import Interval, bootstrap, bootstrap_auc
 from evaluation.measures.vessels import dice, find_vessels
 from pipeline_synfundus import FundusAutoencoder
-from pipeline_synfundus.labels import DISEASES
 from pipeline_synfundus.photograph import read_photograph
-from synfundus.efficientnet import load_efficientnet_lite0
 from synfundus.files import write_json, write_whole
 from synfundus.images import field_psnr, to_images, to_tensor
+from synfundus.thumbnails import resize
 
 NUM_CROPS = 6
 CROP = 160
@@ -101,8 +99,6 @@ class RealRows:
 
 def measure(rows: RealRows, reconstruct: Reconstruct, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of `reconstruction.json`; crops are written to `options.out`."""
-    network = load_efficientnet_lite0()
-    extract = network_extract(lambda x: network.extract_features(x).mean(dim=(2, 3)))
     measured = rows.choose(options.part, options.limit)
     ratios: list[float] = []
     overlaps: list[float] = []
@@ -113,15 +109,13 @@ def measure(rows: RealRows, reconstruct: Reconstruct, options: argparse.Namespac
         decoded = reconstruct(image)
         ratios.append(field_psnr(image, decoded))
         overlaps.append(dice(find_vessels(image), find_vessels(decoded)))
-        features = extract(np.stack([image, decoded]))
-        before.append(features[0])
-        after.append(features[1])
+        for images, shown in ((before, image), (after, decoded)):
+            images.append(resize(shown[None], options.classifier_size)[0])
         if len(crops) < NUM_CROPS:
             crops.append(_crop_pair(image, decoded))
     sheet = Image.fromarray(np.concatenate(crops, axis=1))
     write_whole(options.out / "crops.png", sheet.save)
-    training = rows.choose("training", options.limit_training)
-    learned = np.concatenate([extract(image[None]) for image in rows.images(training, "features for classifiers")])
+    network = _train_classifier(rows, options)
     patients = rows.patients[measured]
     return {
         "part": options.part,
@@ -130,10 +124,18 @@ def measure(rows: RealRows, reconstruct: Reconstruct, options: argparse.Namespac
         "size": rows.size,
         "psnr": asdict(bootstrap(lambda chosen: float(np.mean(np.array(ratios)[chosen])), patients, 0)),
         "vessel_dice": asdict(bootstrap(lambda chosen: float(np.mean(np.array(overlaps)[chosen])), patients, 0)),
-        "label_auc": _label_aucs(
-            learned, rows.codes[training], np.array(before), np.array(after), rows.codes[measured], patients
-        ),
+        "classifier_size": options.classifier_size,
+        "label_auc": _label_aucs(network, np.stack(before), np.stack(after), rows.codes[measured], patients),
     }
+
+
+def _train_classifier(rows: RealRows, options: argparse.Namespace) -> Classifier:
+    """A classifier of all labels that has learned on photographs of the training patients."""
+    chosen = rows.choose("training", options.limit_training)
+    images = [resize(image[None], options.classifier_size) for image in rows.images(chosen, "training photographs")]
+    network = build_classifier(ARCHITECTURE, len(QUESTION_NAMES), options.classifier_size, seed=0)
+    schedule = Schedule(images_seen=options.images_seen)
+    return train_classifier(network, np.concatenate(images), answers(rows.codes[chosen]), schedule)
 
 
 def _crop_pair(image: np.ndarray, decoded: np.ndarray) -> np.ndarray:
@@ -144,35 +146,22 @@ def _crop_pair(image: np.ndarray, decoded: np.ndarray) -> np.ndarray:
 
 
 def _label_aucs(
-    learned: np.ndarray,
-    learned_codes: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    codes: np.ndarray,
-    patients: np.ndarray,
+    network: Classifier, before: np.ndarray, after: np.ndarray, codes: np.ndarray, patients: np.ndarray
 ) -> dict[str, dict[str, Any]]:
-    """The AUC per disease on photographs and on reconstructions, or why it cannot be measured."""
+    """The AUC per question on photographs and on reconstructions, or why it cannot be measured."""
+    truth, sides = answers(codes), [predict(network, images) for images in (before, after)]
     result: dict[str, dict[str, Any]] = {}
-    for column, label in enumerate(DISEASES):
-        known, tested = learned_codes[:, column] >= 0, codes[:, column] >= 0
-        truth = codes[tested, column] > 0
+    for column, name in enumerate(QUESTION_NAMES):
+        known = ~np.isnan(truth[:, column])
         try:
-            scores = _probe(learned[known], learned_codes[known, column] > 0, [before[tested], after[tested]])
-            photographs, reconstructions = (bootstrap_auc(truth, x, patients[tested], 0) for x in scores)
+            photographs, reconstructions = (
+                bootstrap_auc(truth[known, column], side[known, column], patients[known], 0) for side in sides
+            )
         except NotMeasurable as reason:
-            result[label.name] = {"not_measurable": str(reason)}
+            result[name] = {"not_measurable": str(reason)}
             continue
-        result[label.name] = _retention(photographs, reconstructions)
+        result[name] = _retention(photographs, reconstructions)
     return result
-
-
-def _probe(features: np.ndarray, truth: np.ndarray, tested: list[np.ndarray]) -> list[np.ndarray]:
-    """Scores of a linear classifier on each of the tested sets."""
-    if len(np.unique(truth)) < 2:
-        raise NotMeasurable("the training patients have no positives or no negatives")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
-    classifier.fit(features, truth)
-    return [classifier.decision_function(x) for x in tested]
 
 
 def _retention(photographs: Interval, reconstructions: Interval) -> dict[str, Any]:
@@ -196,7 +185,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--part", choices=PARTS[1:], default=PARTS[1], help="the patients to measure on (%(default)s)")
     add("--size", type=int, default=512, help="side of the images in pixels (%(default)s)")
     add("--limit", type=int, default=300, help="maximum number of photographs to measure on (%(default)s)")
-    add("--limit-training", type=int, default=1500, help="maximum number to train classifiers on (%(default)s)")
+    add("--classifier-size", type=int, default=256, help="side of what the classifier sees in pixels (%(default)s)")
+    add("--limit-training", type=int, default=4000, help="maximum number to train the classifier on (%(default)s)")
+    add("--images-seen", type=int, default=8000, help="by the classifier in training (%(default)s)")
     add("--out", type=Path, required=True, help="folder of the result")
     return parser.parse_args(arguments)
 
