@@ -9,11 +9,18 @@ from evaluation.data.study import Study
 from evaluation.errors import NotMeasurable
 from evaluation.measures.copies import NEAR_QUANTILE, Copies, find_copies
 from evaluation.measures.features import FeatureSpace
-from evaluation.measures.layouts import LAYOUT_CROPS, describe_layout
-from evaluation.measures.neighbours import FEATURE_CROPS, Describe, Neighbours, describe_thumbnail, nearest
+from evaluation.measures.neighbours import (
+    FEATURE_CROPS,
+    Describe,
+    Neighbours,
+    describe_layout,
+    describe_thumbnail,
+    nearest,
+)
 from evaluation.measures.statistics import bootstrap, bootstrap_auc
 from evaluation.report_page import figures
 from evaluation.report_page.results import Cell, Figure, Result, Table, measured
+from synfundus.layouts import LAYOUT_CROPS
 from synfundus.thumbnails import COPY_SHARE, THUMBNAIL_CROPS, Crop, unit
 
 # The share of near copies above which the report fails.

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from evaluation.data.images import Images, as_images
+from synfundus.layouts import LAYOUT, describe_layouts
 from synfundus.thumbnails import THUMBNAIL, Crop, describe_thumbnails
 
 # From N images to float32 vectors of length 1, shape (N, D).
@@ -35,6 +36,11 @@ class Neighbours:
 def describe_thumbnail(images: np.ndarray | Images) -> np.ndarray:
     """Describes images by their thumbnails, see `synfundus.thumbnails`; float32, shape (N, 432)."""
     return describe_thumbnails(np.concatenate(list(as_images(images).resized(THUMBNAIL).batches())))
+
+
+def describe_layout(images: np.ndarray | Images) -> np.ndarray:
+    """Describes images by their layouts, see `synfundus.layouts`; float32, shape (N, D)."""
+    return np.concatenate([describe_layouts(batch) for batch in as_images(images).resized(LAYOUT).batches()])
 
 
 def views(images: Images, crops: tuple[Crop, ...]) -> Iterator[Images]:

@@ -186,11 +186,14 @@ def test_a_photograph_is_found_although_it_is_cropped_and_others_are_not() -> No
     )
     images[20] = images[3]  # the same photograph under the name of another patient does not lower the floor
     search = CopySearch(images, np.arange(30).astype(str), np.arange(25), np.arange(25, 30))
-    assert search.floor > 0.3
+    assert search.thumbnails.floor > 0.3 and search.layouts.floor > 0.3
     cropped = np.asarray(Image.fromarray(images[5]).resize((64, 64), box=(2, 2, 62, 62)))
     found, others = search.search(cropped[None]), search.search(images[25:])
     assert (found.copies, found.found) == (1, True)
     assert (others.copies, others.found) == (0, False)
+    recoloured = images[6:7, :, ::-1, ::-1]  # flipped, with red and blue exchanged
+    assert search.thumbnails.nearest(recoloured)[0] > search.thumbnails.floor / 2
+    assert search.search(recoloured).copies == 1
 
 
 def test_it_stops_when_the_validation_loss_no_longer_falls(generator: Path, photographs: Path, out: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from synfundus.thumbnails import COPY_SHARE, THUMBNAIL, THUMBNAIL_CROPS, describe_thumbnails, resize
+from synfundus.layouts import LAYOUT, LAYOUT_CROPS, describe_layouts
+from synfundus.thumbnails import COPY_SHARE, THUMBNAIL, THUMBNAIL_CROPS, Crop, describe_thumbnails, resize
 
 # The floor is this quantile of the distances between a photograph and the nearest one of another patient.
 FLOOR_QUANTILE = 0.01
@@ -14,8 +16,8 @@ FLOOR_QUANTILE = 0.01
 # as far from the training photographs as other patients are, FLOOR_QUANTILE of them are below.
 MAX_NEAR_SHARE = 0.05
 # Photographs that are closer are the same photograph under the names of two patients: saved again as JPEG of quality
-# 95, nine of ten photographs stay closer than 0.016 to themselves.
-DUPLICATE_DISTANCE = 0.02
+# 95, nine of ten photographs stay closer than 0.018 to themselves in thumbnails, and than 0.18 in layouts.
+DUPLICATE_THUMBNAILS, DUPLICATE_LAYOUTS = 0.02, 0.2
 # Images are cropped at this size, or at their own where that is smaller: large ones need not be in memory together.
 COMPARED_SIDE = 96
 
@@ -26,11 +28,11 @@ class Memorisation:
 
     Attributes:
         samples: generated images that were searched for.
-        near_copies: those closer to a training photograph than the floor.
+        near_copies: those closer to a training photograph than the floor, in thumbnails or in layouts.
         copies: those closer than half the floor.
-        nearest: the smallest distance to a training photograph.
-        median: the median distance to the nearest training photograph.
-        floor: the floor.
+        nearest: the smallest distance to a training photograph, in thumbnails.
+        median: the median distance to the nearest training photograph, in thumbnails.
+        floor: the floor, in thumbnails.
     """
 
     samples: int
@@ -47,7 +49,7 @@ class Memorisation:
 
 
 class CopySearch:
-    """Searches the training photographs for originals of generated images, in the space of thumbnails.
+    """Searches the training photographs for originals of generated images, in thumbnails and in layouts.
 
     Training photographs are also flipped and cropped, as in the privacy experiment of the evaluation.
 
@@ -58,38 +60,75 @@ class CopySearch:
         held_out: rows of photographs that are not, shape (M,).
 
     Attributes:
-        floor: what a distance between photographs of two patients is seldom below.
+        thumbnails, layouts: the spaces; what a distance between photographs of two patients is seldom below in each is
+            its `floor`.
     """
 
     def __init__(self, images: np.ndarray, patients: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> None:
-        trained_on = _shrink(images, training)
-        self._views = [
-            describe_thumbnails(small[:, :, ::-1] if flipped else small)
-            for small in (resize(trained_on, THUMBNAIL, crop) for crop in (None, *THUMBNAIL_CROPS))
-            for flipped in (False, True)
-        ]
-        unchanged = describe_thumbnails(resize(_shrink(images, held_out), THUMBNAIL))
+        trained_on, others = _shrink(images, training), _shrink(images, held_out)
         names = patients[np.concatenate([training, held_out])]
         same_patient = names[:, None] == patients[training][None]
-        distances = self._nearest(np.concatenate([self._views[0], unchanged]), same_patient)
-        distinct = distances[np.isfinite(distances) & (distances >= DUPLICATE_DISTANCE)]
-        self.floor = float(np.quantile(distinct, FLOOR_QUANTILE)) if len(distinct) else DUPLICATE_DISTANCE
+        photographs = trained_on, others, same_patient
+        self.thumbnails = _Space(describe_thumbnails, THUMBNAIL, THUMBNAIL_CROPS, DUPLICATE_THUMBNAILS, *photographs)
+        self.layouts = _Space(describe_layouts, LAYOUT, LAYOUT_CROPS, DUPLICATE_LAYOUTS, *photographs)
 
     def search(self, images: np.ndarray) -> Memorisation:
         """Searches for generated uint8 images of shape (B, S, S, 3)."""
         small = _shrink(images, np.arange(len(images)))
-        distances = self._nearest(describe_thumbnails(resize(small, THUMBNAIL)))
+        found = [(space.nearest(small), space.floor) for space in (self.thumbnails, self.layouts)]
+        near, copied = (
+            np.any([distances < share * floor for distances, floor in found], axis=0) for share in (1, COPY_SHARE)
+        )
+        distances, floor = found[0]
         return Memorisation(
             samples=len(images),
-            near_copies=int((distances < self.floor).sum()),
-            copies=int((distances < COPY_SHARE * self.floor).sum()),
+            near_copies=int(near.sum()),
+            copies=int(copied.sum()),
             nearest=round(float(distances.min()), 4),
             median=round(float(np.median(distances)), 4),
-            floor=round(self.floor, 4),
+            floor=round(floor, 4),
         )
 
-    def _nearest(self, described: np.ndarray, skipped: np.ndarray | None = None) -> np.ndarray:
-        """Distance to the nearest view of a training photograph, without the pairs that are skipped; shape (B,)."""
+
+class _Space:
+    """Descriptions of the training photographs, in which distances are taken.
+
+    Args:
+        describe: maps uint8 images to vectors of length 1.
+        size: side of the images that it takes.
+        crops: the crops of the training photographs to look at.
+        duplicate: distance below which two photographs are the same one, under the names of two patients.
+        trained_on: the training photographs, uint8, shape (N, S, S, 3).
+        held_out: other photographs, shape (M, S, S, 3).
+        same_patient: whether a photograph of both and a training photograph are of one patient, shape (N + M, N).
+
+    Attributes:
+        floor: what a distance between photographs of two patients is seldom below.
+    """
+
+    def __init__(
+        self,
+        describe: Callable[[np.ndarray], np.ndarray],
+        size: int,
+        crops: tuple[Crop, ...],
+        duplicate: float,
+        trained_on: np.ndarray,
+        held_out: np.ndarray,
+        same_patient: np.ndarray,
+    ) -> None:
+        self._describe, self._size = describe, size
+        self._views = [
+            describe(small[:, :, ::-1] if flipped else small)
+            for small in (resize(trained_on, size, crop) for crop in (None, *crops))
+            for flipped in (False, True)
+        ]
+        distances = self.nearest(np.concatenate([trained_on, held_out]), same_patient)
+        distinct = distances[np.isfinite(distances) & (distances >= duplicate)]
+        self.floor = float(np.quantile(distinct, FLOOR_QUANTILE)) if len(distinct) else duplicate
+
+    def nearest(self, images: np.ndarray, skipped: np.ndarray | None = None) -> np.ndarray:
+        """Distance of images to the nearest view of a training photograph, without pairs that are skipped; (B,)."""
+        described = self._describe(resize(images, self._size))
         best = np.full(len(described), np.inf, dtype=np.float32)
         for view in self._views:
             squared = np.maximum(2 - 2 * described @ view.T, 0)  # of vectors of length 1

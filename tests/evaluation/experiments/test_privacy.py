@@ -14,10 +14,10 @@ from evaluation.experiments import privacy
 from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
 from evaluation.measures.copies import Copies, copy_distance
 from evaluation.measures.features import FeatureSpace, imagenet_space
-from evaluation.measures.layouts import LAYOUT_CROPS, describe_layout
-from evaluation.measures.neighbours import FEATURE_CROPS, Describe, describe_thumbnail, nearest
+from evaluation.measures.neighbours import FEATURE_CROPS, Describe, describe_layout, describe_thumbnail, nearest
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Result
+from synfundus.layouts import LAYOUT_CROPS
 from synfundus.thumbnails import THUMBNAIL_CROPS
 from tests.evaluation.studies import draw_photographs, make_individual
 
