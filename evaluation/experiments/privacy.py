@@ -33,12 +33,21 @@ METHOD = (
     "as JPEG and their distance to the originals is measured. Photographs of different patients that "
     "are closer than this are duplicates; they do not count for the threshold, which is never below the copy distance. "
     "A near copy is a synthetic image that is closer to a training photograph than {near:.1%} of the real photographs "
-    "are to one of another patient; a copy is closer than {share:.0%} of that distance. "
+    "are to one of another patient, or closer by the ratio of its distance to that of the next patient's; a copy is "
+    "closer than {share:.0%} of the distance. "
     "The report fails for one copy, or for more than {allowed:.1%} near copies. Membership inference guesses that a "
     "real photograph was trained on if a synthetic image is close to it; an AUC of 0.5 is chance. All synthetic images "
     "were searched."
 )
-COLUMNS = ["distance in", "copy distance", "threshold", "copies", "near copies", "share of near copies"]
+COLUMNS = [
+    "distance in",
+    "copy distance",
+    "threshold",
+    "relative threshold",
+    "copies",
+    "near copies",
+    "share of near copies",
+]
 COLUMNS += ["real duplicates", "median to training", "median real to other patient", "median held-out to training"]
 COLUMNS += ["membership AUC"]
 
@@ -99,10 +108,11 @@ def run(study: Study, space: FeatureSpace) -> Result:
 
 
 def _numbers(study: Study, copies: Copies, held_out: Neighbours) -> list[Cell]:
-    is_near = (copies.synthetic.distance < copies.threshold).astype(float)
+    is_near = copies.is_near.astype(float)
     return [
         copies.floor,
         copies.threshold,
+        copies.relative_threshold,
         len(copies.copies),
         len(copies.near),
         bootstrap(lambda rows: float(is_near[rows].mean()), study.synthetic.patients, study.seed),
@@ -139,18 +149,33 @@ def _report(study: Study, name: str, copies: Copies, held_out: Neighbours, resul
 
 
 def _list_nearest(study: Study, name: str, copies: Copies, result: Result) -> None:
-    listed = np.argsort(copies.synthetic.distance, kind="stable")[:LISTED]
-    pairs = copies.synthetic.row[listed]
+    """Adds the nearest pairs, first by distance and then by relative distance."""
+    found = copies.synthetic
+    _list_pairs(study, f"nearest-{name}", f"The nearest pairs in {name}", copies, found.distance, result)
+    title = f"The nearest pairs in {name}, relative to the next patient"
+    _list_pairs(study, f"relative-{name}", title, copies, found.relative, result)
+
+
+def _list_pairs(study: Study, name: str, title: str, copies: Copies, order: np.ndarray, result: Result) -> None:
+    """Adds a table and a picture of the pairs that come first in this order, and their verdicts."""
+    listed = np.argsort(order, kind="stable")[:LISTED]
+    found, verdicts = copies.synthetic, copies.verdicts(listed)
+    pairs = found.row[listed]
     rows: list[list[Cell]] = [
-        [study.synthetic.names[row], study.train.names[pair], study.train.patients[pair], distance, verdict]
-        for row, pair, distance, verdict in zip(
-            listed, pairs, map(float, copies.synthetic.distance[listed]), copies.verdicts(listed), strict=True
-        )
+        [
+            study.synthetic.names[row],
+            study.train.names[found.row[row]],
+            study.train.patients[found.row[row]],
+            float(found.distance[row]),
+            float(found.relative[row]),
+            verdict,
+        ]
+        for row, verdict in zip(listed, verdicts, strict=True)
     ]
-    columns = ["synthetic row", "real row", "patient", "distance", "verdict"]
-    result.tables.append(Table(f"nearest-{name}", f"The nearest pairs in {name}", columns, rows))
-    file = figures.pairs(study.folder, f"nearest-{name}", study.synthetic.images[listed], study.train.images[pairs])
-    result.figures.append(Figure(file, f"The nearest pairs in {name}: synthetic above, real below"))
+    columns = ["synthetic row", "real row", "patient", "distance", "relative distance", "verdict"]
+    result.tables.append(Table(name, title, columns, rows))
+    file = figures.pairs(study.folder, name, study.synthetic.images[listed], study.train.images[pairs])
+    result.figures.append(Figure(file, f"{title}: synthetic above, real below"))
 
 
 def _list_duplicates(study: Study, name: str, copies: Copies, result: Result) -> None:

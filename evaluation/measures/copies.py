@@ -16,7 +16,7 @@ from evaluation.measures.neighbours import Describe, Neighbours, nearest, own_di
 from synfundus.thumbnails import COPY_SHARE, Crop
 
 # A synthetic image is a near copy if it is closer to a training photograph than all but this share of the real
-# photographs are to one of another patient.
+# photographs are to one of another patient, absolutely or relative to the next patient.
 NEAR_QUANTILE = 0.001
 # Photographs that are saved again as JPEG to measure the copy distance, and the quantile of their distances that it is.
 # On real photographs of 128 pixels this is 0.016 in thumbnails, 0.18 in layouts and 0.21 in the features of
@@ -34,17 +34,26 @@ class Copies:
         real: the nearest training photograph of another patient, of each training photograph.
         floor: the copy distance, below which two real photographs are duplicates.
         threshold: distance below which an image is a near copy; at least `floor`.
+        relative_threshold: relative distance (`Neighbours.relative`) below which an image is a near copy, too.
     """
 
     synthetic: Neighbours
     real: Neighbours
     floor: float
     threshold: float
+    relative_threshold: float
+
+    @property
+    def is_near(self) -> np.ndarray:
+        """Whether each synthetic image is a near copy, shape (N,)."""
+        relatively = self.synthetic.relative < self.relative_threshold
+        return (self.synthetic.distance < self.threshold) | relatively
 
     @property
     def near(self) -> np.ndarray:
         """Row numbers of near copies among the synthetic images, nearest first."""
-        return self._below(self.synthetic.distance, self.threshold)
+        order = np.argsort(self.synthetic.distance, kind="stable")
+        return order[self.is_near[order]]
 
     @property
     def copies(self) -> np.ndarray:
@@ -63,8 +72,8 @@ class Copies:
 
     def verdicts(self, rows: np.ndarray) -> list[str]:
         """For synthetic images: copy, near copy or nothing."""
-        distances = self.synthetic.distance[rows]
-        return ["copy" if d < self.copy_threshold else "near copy" if d < self.threshold else "" for d in distances]
+        copies = self.synthetic.distance < self.copy_threshold
+        return ["copy" if copies[row] else "near copy" if self.is_near[row] else "" for row in rows]
 
     @staticmethod
     def _below(distance: np.ndarray, threshold: float) -> np.ndarray:
@@ -86,10 +95,12 @@ def find_copies(study: Study, describe: Describe, crops: tuple[Crop, ...]) -> Co
     train = study.train
     real = nearest(train.images, train.images, describe, crops, train.patients, train.patients)
     floor = copy_distance(train, describe, crops, study.seed)
-    distinct = real.distance[real.distance >= floor]
+    distinct = real.distance >= floor
     # If every photograph has a duplicate, only the copy distance is left.
-    threshold = float(np.quantile(distinct, NEAR_QUANTILE)) if len(distinct) else floor
-    return Copies(nearest(study.synthetic.images, train.images, describe, crops), real, floor, threshold)
+    threshold = float(np.quantile(real.distance[distinct], NEAR_QUANTILE)) if distinct.any() else floor
+    relative = float(np.quantile(real.relative[distinct], NEAR_QUANTILE)) if distinct.any() else 0.0
+    found = nearest(study.synthetic.images, train.images, describe, crops, reference_patients=train.patients)
+    return Copies(found, real, floor, threshold, relative)
 
 
 def copy_distance(photographs: Photographs, describe: Describe, crops: tuple[Crop, ...], seed: int) -> float:

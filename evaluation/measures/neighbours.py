@@ -27,10 +27,22 @@ class Neighbours:
     Attributes:
         distance: distance, shape (N,), 0 for a copy, 2 at most; infinite if there is no reference.
         row: its row number among the references, shape (N,).
+        next_distance: distance to the nearest reference of another patient than that one's, shape (N,).
     """
 
     distance: np.ndarray
     row: np.ndarray
+    next_distance: np.ndarray
+
+    @property
+    def relative(self) -> np.ndarray:
+        """The distance as a share of that to the next patient, shape (N,), 0 to 1; NaN without any neighbour.
+
+        It tells what was learned by heart from images without details, which are near to many photographs (relative
+        distances of Carlini et al. 2023, arXiv 2301.13188, section 4.2).
+        """
+        with np.errstate(invalid="ignore"):  # infinite distances
+            return self.distance / np.maximum(self.next_distance, 1e-12)
 
 
 def describe_thumbnail(images: np.ndarray | Images) -> np.ndarray:
@@ -69,20 +81,23 @@ def nearest(
         describe: maps images to vectors of length 1, between which distances are taken.
         crops: the crops of the references to look at.
         query_patients: with `reference_patients`, references of the query's own patient are skipped.
-        reference_patients: the patient of each reference.
+        reference_patients: the patient of each reference; without them each is of a patient of its own.
     """
     queries, references = as_images(queries), as_images(references)
-    best = Neighbours(np.full(len(queries), np.inf, dtype=np.float32), np.zeros(len(queries), dtype=np.int64))
-    others = query_patients is not None and reference_patients is not None
+    far = np.full(len(queries), np.inf, dtype=np.float32)
+    best = Neighbours(far, np.zeros(len(queries), dtype=np.int64), far.copy())
+    of_reference = np.arange(len(references)) if reference_patients is None else reference_patients
+    own = None if query_patients is None else _number(query_patients, of_reference)
+    numbers = _number(of_reference, of_reference)
     for start in range(0, len(queries), QUERY_CHUNK):
         rows = slice(start, start + QUERY_CHUNK)
         described = describe(queries.select(rows))
-        found = Neighbours(best.distance[rows], best.row[rows])  # views: what is written to them is in `best`
+        # Views: what is written to them is in `best`.
+        found = Neighbours(best.distance[rows], best.row[rows], best.next_distance[rows])
         for first in tqdm(range(0, len(references), REFERENCE_CHUNK), desc="neighbours", unit="chunk", leave=False):
             chunk = slice(first, first + REFERENCE_CHUNK)
-            same = (query_patients[rows], reference_patients[chunk]) if others else None  # type: ignore[index]
             for view in views(references.select(chunk), crops):
-                _update(found, described, describe(view), first, same)
+                _update(found, described, describe(view), first, numbers, None if own is None else own[rows])
     return best
 
 
@@ -95,22 +110,49 @@ def own_distance(
     return np.min(distances, axis=0)
 
 
+def _number(patients: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The number of each patient among the distinct patients of `among`; -1 for one who is not there."""
+    distinct = np.unique(among)
+    found = np.minimum(np.searchsorted(distinct, patients), len(distinct) - 1)
+    return np.where(distinct[found] == patients, found, -1)
+
+
 def _update(
     best: Neighbours,
     queries: np.ndarray,
     references: np.ndarray,
     first: int,
-    patients: tuple[np.ndarray, np.ndarray] | None,
+    patients: np.ndarray,
+    own: np.ndarray | None,
 ) -> None:
-    """Replaces neighbours by nearer ones among these references, whose row numbers start at `first`."""
+    """Replaces neighbours by nearer ones among these references, whose row numbers start at `first`.
+
+    Args:
+        best: what was found so far, changed in place.
+        queries: their descriptions.
+        references: descriptions of one view of these references.
+        first: row number of the first.
+        patients: number of the patient of each reference, of all rows.
+        own: number of the patient of each query, whose references are skipped.
+    """
+    here = patients[first : first + len(references)]
     for start in range(0, len(queries), DISTANCE_ROWS):
         rows = slice(start, start + DISTANCE_ROWS)
         # Of vectors of length 1: |a - b|^2 = 2 - 2 a'b.
         squared = np.maximum(2 - 2 * queries[rows] @ references.T, 0)
-        if patients is not None:
-            squared[patients[0][rows, None] == patients[1][None]] = np.inf
+        if own is not None:
+            squared[own[rows, None] == here] = np.inf
         row = squared.argmin(axis=1)
         distance = np.sqrt(squared[np.arange(len(row)), row])
-        closer = distance < best.distance[rows]
-        best.distance[rows][closer] = distance[closer]
+        squared[here[row][:, None] == here] = np.inf
+        of_others = np.sqrt(squared.min(axis=1))  # than the patient of `row`
+        known, known_next = best.distance[rows], best.next_distance[rows]
+        same = patients[best.row[rows]] == here[row]
+        closer = distance < known
+        best.next_distance[rows] = np.where(
+            closer,
+            np.minimum(np.where(same, known_next, known), of_others),
+            np.minimum(known_next, np.where(same, of_others, distance)),
+        )
+        known[closer] = distance[closer]
         best.row[rows][closer] = first + row[closer]

@@ -14,7 +14,14 @@ from evaluation.experiments import privacy
 from evaluation.experiments.privacy import describe_with, find_copies, membership_auc
 from evaluation.measures.copies import Copies, copy_distance
 from evaluation.measures.features import FeatureSpace, imagenet_space
-from evaluation.measures.neighbours import FEATURE_CROPS, Describe, describe_layout, describe_thumbnail, nearest
+from evaluation.measures.neighbours import (
+    FEATURE_CROPS,
+    Describe,
+    Neighbours,
+    describe_layout,
+    describe_thumbnail,
+    nearest,
+)
 from evaluation.measures.statistics import Interval
 from evaluation.report_page.results import Result
 from synfundus.layouts import LAYOUT_CROPS
@@ -124,6 +131,15 @@ def test_a_patients_own_photographs_are_not_taken_for_another_patients(clean: St
     assert (train.patients[found.row] != train.patients).all()
 
 
+def test_what_is_much_nearer_to_one_patient_than_to_the_next_is_a_near_copy() -> None:
+    distance, next_distance = np.array([0.5, 0.5, 0.3]), np.array([0.9, 0.55, 0.31])
+    found = Neighbours(distance, np.arange(3), next_distance)
+    copies = Copies(found, found, floor=0.1, threshold=0.4, relative_threshold=0.6)
+    assert list(copies.near) == [2, 0]
+    assert copies.verdicts(np.array([1, 0])) == ["", "near copy"]
+    assert len(copies.copies) == 0
+
+
 def test_membership_is_inferred_from_copies_and_not_from_images_of_nobody(clean: Study) -> None:
     learned = replace(clean, synthetic=clean.train)
     inferred, none = (membership_auc(study, describe_thumbnail, FEATURE_CROPS) for study in (learned, clean))
@@ -150,7 +166,8 @@ def test_pictures_of_real_photographs_are_kept_apart(failing: tuple[Study, Resul
     study, result = failing
     folders = {figure.file: Path(figure.file).parent.name for figure in result.figures}
     assert all(
-        (folder == "photographs") == name.rpartition("/")[2].startswith("nearest") for name, folder in folders.items()
+        (folder == "photographs") == name.rpartition("/")[2].startswith(("nearest", "relative"))
+        for name, folder in folders.items()
     )
     assert all((study.folder / name).stat().st_size > 1000 for name in folders)
 
