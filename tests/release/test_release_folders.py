@@ -44,6 +44,7 @@ def test_a_model_is_published_whole(model: Folder) -> None:
             "cpu_inference.py",
             "labels.py",
             "editing.py",
+            "guidance.py",
             "noise_levels.py",
             "photograph.py",
             "decoding.py",
