@@ -72,10 +72,14 @@ def run(study: Study, plan: Plan) -> Result:
     return result
 
 
+def _ways_alone(plan: Plan) -> dict[str, str]:
+    """`Plan.ways_alone` by the names of networks in the result."""
+    return {Path(network).name: way for network, way in plan.ways_alone.items()}
+
+
 def _compare(task: str, means: Means, plan: Plan) -> list[str]:
     findings = []
-    for path, way_alone in plan.ways_alone.items():
-        network = Path(path).name
+    for network, way_alone in _ways_alone(plan).items():
         alone = {fraction: means.get((task, network, way_alone, fraction)) for fraction in plan.fractions}
         for way in ("pretrained", "mixed"):
             gains = [
@@ -91,7 +95,7 @@ def _compare(task: str, means: Means, plan: Plan) -> list[str]:
 
 def _convergence(tasks: list[str], outcomes: Outcomes, plan: Plan) -> Table:
     """Images seen until the AUC that learning from real photographs alone ends with, mean over seeds."""
-    ways_alone = {Path(network).name: way for network, way in plan.ways_alone.items()}
+    ways_alone = _ways_alone(plan)
     rows: list[list[Cell]] = []
     for task in tasks:
         for (network, way, fraction), found in outcomes.items():

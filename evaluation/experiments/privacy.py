@@ -159,18 +159,18 @@ def _list_nearest(study: Study, name: str, copies: Copies, result: Result) -> No
 def _list_pairs(study: Study, name: str, title: str, copies: Copies, order: np.ndarray, result: Result) -> None:
     """Adds a table and a picture of the pairs that come first in this order, and their verdicts."""
     listed = np.argsort(order, kind="stable")[:LISTED]
-    found, verdicts = copies.synthetic, copies.verdicts(listed)
+    found = copies.synthetic
     pairs = found.row[listed]
     rows: list[list[Cell]] = [
         [
             study.synthetic.names[row],
-            study.train.names[found.row[row]],
-            study.train.patients[found.row[row]],
+            study.train.names[pair],
+            study.train.patients[pair],
             float(found.distance[row]),
             float(found.relative[row]),
             verdict,
         ]
-        for row, verdict in zip(listed, verdicts, strict=True)
+        for row, pair, verdict in zip(listed, pairs, copies.verdicts(listed), strict=True)
     ]
     columns = ["synthetic row", "real row", "patient", "distance", "relative distance", "verdict"]
     result.tables.append(Table(name, title, columns, rows))

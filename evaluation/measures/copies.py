@@ -46,24 +46,28 @@ class Copies:
     @property
     def is_near(self) -> np.ndarray:
         """Whether each synthetic image is a near copy, shape (N,)."""
-        relatively = self.synthetic.relative < self.relative_threshold
-        return (self.synthetic.distance < self.threshold) | relatively
+        found = self.synthetic
+        return (found.distance < self.threshold) | (found.relative < self.relative_threshold)
 
     @property
     def near(self) -> np.ndarray:
         """Row numbers of near copies among the synthetic images, nearest first."""
-        order = np.argsort(self.synthetic.distance, kind="stable")
-        return order[self.is_near[order]]
+        return self._nearest_first(self.synthetic.distance, self.is_near)
 
     @property
     def copies(self) -> np.ndarray:
         """Row numbers of copies, nearest first."""
-        return self._below(self.synthetic.distance, self.copy_threshold)
+        return self._nearest_first(self.synthetic.distance, self.is_copy)
+
+    @property
+    def is_copy(self) -> np.ndarray:
+        """Whether each synthetic image is a copy, shape (N,)."""
+        return self.synthetic.distance < self.copy_threshold
 
     @property
     def duplicates(self) -> np.ndarray:
         """Row numbers of training photographs that are also there under the name of another patient, nearest first."""
-        return self._below(self.real.distance, self.floor)
+        return self._nearest_first(self.real.distance, self.real.distance < self.floor)
 
     @property
     def copy_threshold(self) -> float:
@@ -72,13 +76,13 @@ class Copies:
 
     def verdicts(self, rows: np.ndarray) -> list[str]:
         """For synthetic images: copy, near copy or nothing."""
-        copies = self.synthetic.distance < self.copy_threshold
-        return ["copy" if copies[row] else "near copy" if self.is_near[row] else "" for row in rows]
+        both = zip(self.is_copy[rows], self.is_near[rows], strict=True)
+        return ["copy" if is_copy else "near copy" if is_near else "" for is_copy, is_near in both]
 
     @staticmethod
-    def _below(distance: np.ndarray, threshold: float) -> np.ndarray:
+    def _nearest_first(distance: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         order = np.argsort(distance, kind="stable")
-        return order[distance[order] < threshold]
+        return order[chosen[order]]
 
 
 def find_copies(study: Study, describe: Describe, crops: tuple[Crop, ...]) -> Copies:

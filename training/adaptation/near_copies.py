@@ -75,18 +75,15 @@ class CopySearch:
     def search(self, images: np.ndarray) -> Memorisation:
         """Searches for generated uint8 images of shape (B, S, S, 3)."""
         small = _shrink(images, np.arange(len(images)))
-        found = [(space.nearest(small), space.floor) for space in (self.thumbnails, self.layouts)]
-        near, copied = (
-            np.any([distances < share * floor for distances, floor in found], axis=0) for share in (1, COPY_SHARE)
-        )
-        distances, floor = found[0]
+        distances = self.thumbnails.nearest(small)
+        of_floor = np.minimum(distances / self.thumbnails.floor, self.layouts.nearest(small) / self.layouts.floor)
         return Memorisation(
             samples=len(images),
-            near_copies=int(near.sum()),
-            copies=int(copied.sum()),
+            near_copies=int((of_floor < 1).sum()),
+            copies=int((of_floor < COPY_SHARE).sum()),
             nearest=round(float(distances.min()), 4),
             median=round(float(np.median(distances)), 4),
-            floor=round(floor, 4),
+            floor=round(self.thumbnails.floor, 4),
         )
 
 
@@ -122,13 +119,17 @@ class _Space:
             for small in (resize(trained_on, size, crop) for crop in (None, *crops))
             for flipped in (False, True)
         ]
-        distances = self.nearest(np.concatenate([trained_on, held_out]), same_patient)
+        unchanged = describe(resize(held_out, size))
+        distances = self._nearest(np.concatenate([self._views[0], unchanged]), same_patient)
         distinct = distances[np.isfinite(distances) & (distances >= duplicate)]
         self.floor = float(np.quantile(distinct, FLOOR_QUANTILE)) if len(distinct) else duplicate
 
-    def nearest(self, images: np.ndarray, skipped: np.ndarray | None = None) -> np.ndarray:
-        """Distance of images to the nearest view of a training photograph, without pairs that are skipped; (B,)."""
-        described = self._describe(resize(images, self._size))
+    def nearest(self, images: np.ndarray) -> np.ndarray:
+        """Distance of uint8 images, shape (B, S, S, 3), to the nearest view of a training photograph; shape (B,)."""
+        return self._nearest(self._describe(resize(images, self._size)))
+
+    def _nearest(self, described: np.ndarray, skipped: np.ndarray | None = None) -> np.ndarray:
+        """The same of descriptions, without the pairs that are skipped."""
         best = np.full(len(described), np.inf, dtype=np.float32)
         for view in self._views:
             squared = np.maximum(2 - 2 * described @ view.T, 0)  # of vectors of length 1
